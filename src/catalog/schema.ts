@@ -98,8 +98,8 @@ export interface FileVariantsTable {
 }
 
 /**
- * What a committed change made unnecessary in S3: written in that commit, removed afterwards, looked at once more at
- * `recheck_at`, and only then is the row dropped.
+ * What a committed change made unnecessary in S3: written in that commit, removed afterwards. Where a late request
+ * could bring it back it is looked at once more at `recheck_at`, and only then is the row dropped.
  */
 export interface DiscardsTable {
   id: Generated<number>;
@@ -110,7 +110,8 @@ export interface DiscardsTable {
   s3_upload_id: string | null;
   /** When it was deleted for the first time; null: still to do. */
   deleted_at: NullableTimestamp;
-  recheck_at: Timestamp;
+  /** When to look once more, because a late request could bring it back; null: no such request can be under way. */
+  recheck_at: NullableTimestamp;
 }
 
 export interface Schema {

@@ -85,8 +85,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       object_key text NOT NULL,
       s3_upload_id text,
       deleted_at timestamptz,
-      recheck_at timestamptz NOT NULL
+      recheck_at timestamptz
     )`.execute(db);
-  await sql`CREATE INDEX discards_due ON discards (recheck_at)`.execute(db);
+  await sql`CREATE INDEX discards_due ON discards (recheck_at) WHERE deleted_at IS NOT NULL`.execute(db);
   await sql`CREATE INDEX discards_undone ON discards (id) WHERE deleted_at IS NULL`.execute(db);
 }
