@@ -1,0 +1,69 @@
+import { sql } from 'kysely';
+import type { Database } from './database.ts';
+
+/** An object or multipart upload that a committed change made unnecessary. */
+export interface Discard {
+  discardId: number;
+  uploadId: string;
+  objectKey: string;
+  /** Set when a multipart upload under the key is to be aborted too. */
+  s3UploadId: string | null;
+}
+
+interface DiscardRow {
+  id: number;
+  upload_id: string;
+  object_key: string;
+  s3_upload_id: string | null;
+}
+
+/** Reads and settles `discards`; the rows are written by the commits that made the objects unnecessary. */
+export class DiscardCatalog {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Discards that nobody has deleted yet, oldest first. */
+  async findUndone(limit: number): Promise<Discard[]> {
+    const { rows } = await sql<DiscardRow>`
+      SELECT id, upload_id, object_key, s3_upload_id FROM discards WHERE deleted_at IS NULL ORDER BY id LIMIT ${limit}
+    `.execute(this.#database.db);
+    return rows.map(toDiscard);
+  }
+
+  /** Discards that were deleted, and are to be looked at once more now. */
+  async findDueForRecheck(limit: number): Promise<Discard[]> {
+    const { rows } = await sql<DiscardRow>`
+      SELECT id, upload_id, object_key, s3_upload_id FROM discards
+      WHERE deleted_at IS NOT NULL AND recheck_at <= now() ORDER BY recheck_at LIMIT ${limit}
+    `.execute(this.#database.db);
+    return rows.map(toDiscard);
+  }
+
+  /** After the first deletion: a row that nothing can bring back is dropped, the others wait for their recheck. */
+  async settleDeleted(discardIds: readonly number[]): Promise<void> {
+    if (discardIds.length === 0) return;
+    const ids = sql.join(discardIds);
+    await sql`
+      WITH done AS (DELETE FROM discards WHERE id IN (${ids}) AND recheck_at IS NULL)
+      UPDATE discards SET deleted_at = now() WHERE id IN (${ids}) AND recheck_at IS NOT NULL AND deleted_at IS NULL
+    `.execute(this.#database.db);
+  }
+
+  /** After the recheck. */
+  async drop(discardIds: readonly number[]): Promise<void> {
+    if (discardIds.length === 0) return;
+    await sql`DELETE FROM discards WHERE id IN (${sql.join(discardIds)})`.execute(this.#database.db);
+  }
+}
+
+function toDiscard(row: DiscardRow): Discard {
+  return {
+    discardId: Number(row.id),
+    uploadId: row.upload_id,
+    objectKey: row.object_key,
+    s3UploadId: row.s3_upload_id,
+  };
+}
