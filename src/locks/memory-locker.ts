@@ -1,0 +1,79 @@
+import { LOCK_WAIT_MS, type LockRequest, type ReleaseLock, UploadLockedError, type UploadLocker } from './upload-locker.ts';
+
+interface Waiter {
+  request: LockRequest;
+  /** The holder has been asked to let go on behalf of whoever waits. */
+  asked: boolean;
+  grant: () => void;
+}
+
+/** The lock of a single node: a queue per upload in order of arrival, woken by the release, without polling. */
+export class MemoryLocker implements UploadLocker {
+  /** The first of each queue holds the lock. An upload that nobody wants has no queue. */
+  readonly #queues = new Map<string, Waiter[]>();
+  readonly #waitMs: number;
+
+  constructor(waitMs = LOCK_WAIT_MS) {
+    this.#waitMs = waitMs;
+  }
+
+  /** Uploads that are locked now. */
+  get heldCount(): number {
+    return this.#queues.size;
+  }
+
+  async acquire(request: LockRequest): Promise<ReleaseLock> {
+    request.signal?.throwIfAborted();
+    const queue = this.#queues.get(request.uploadId) ?? [];
+    this.#queues.set(request.uploadId, queue);
+    const waiter: Waiter = { request, asked: false, grant: () => {} };
+    queue.push(waiter);
+    if (queue[0] !== waiter) await this.#wait(queue, waiter);
+    let released = false;
+    return async () => {
+      if (released) return;
+      released = true;
+      this.#leave(queue, waiter);
+    };
+  }
+
+  async #wait(queue: Waiter[], waiter: Waiter): Promise<void> {
+    const { uploadId, signal } = waiter.request;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => reject(new UploadLockedError(uploadId)), this.#waitMs);
+    const onAbort = () => reject(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    waiter.grant = resolve;
+    askToLetGo(queue);
+    try {
+      await promise;
+    } catch (error) {
+      this.#leave(queue, waiter);
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  #leave(queue: Waiter[], waiter: Waiter): void {
+    const place = queue.indexOf(waiter);
+    if (place === -1) return;
+    queue.splice(place, 1);
+    const next = queue[0];
+    if (next === undefined) {
+      this.#queues.delete(waiter.request.uploadId);
+    } else if (place === 0) {
+      next.grant();
+      // The new holder starts first, and learns then that others wait behind it.
+      if (queue.length > 1) queueMicrotask(() => askToLetGo(queue));
+    }
+  }
+}
+
+function askToLetGo(queue: Waiter[]): void {
+  const holder = queue[0];
+  if (holder === undefined || queue.length < 2 || holder.asked) return;
+  holder.asked = true;
+  holder.request.onReleaseRequested?.();
+}
