@@ -1,0 +1,107 @@
+import type { Readable } from 'node:stream';
+
+/**
+ * How a request's body came to its end.
+ *
+ * complete: the message is whole. cut: the connection is gone. stopped: we were asked to let go (another request waits
+ * for the upload, or the server is shutting down). idle: nothing arrived for too long.
+ */
+export type BodyEnd = 'complete' | 'cut' | 'stopped' | 'idle';
+
+/** A request's body: an `IncomingMessage`, or any Readable (whose end is then the whole message). */
+export type BodySource = Readable & { readonly complete?: boolean };
+
+/** What may wait here unread before the socket is paused, in bytes. */
+const READ_AHEAD_BYTES = 256 * 1024;
+
+/**
+ * Takes a body chunk by chunk straight from Node's stream, and says how it ended. Unlike `for await` it leaves the
+ * stream alive when we stop early, since an answer is still to be sent on the same socket, and it copies nothing.
+ *
+ * Idle time runs only while someone waits for a chunk: a client is not to blame while we are the ones not reading.
+ */
+export class BodyReader implements Disposable {
+  readonly #source: BodySource;
+  readonly #idleMs: number;
+  readonly #stop: AbortSignal;
+  readonly #queue: Buffer[] = [];
+  #queuedBytes = 0;
+  #end: BodyEnd | null = null;
+  #wake: (() => void) | null = null;
+
+  /**
+   * @param idleMs longest silence of the client, in milliseconds
+   * @param stop reading ends at once when it aborts; what has arrived before is still given out
+   */
+  constructor(source: BodySource, idleMs: number, stop: AbortSignal) {
+    this.#source = source;
+    this.#idleMs = idleMs;
+    this.#stop = stop;
+    source.on('data', this.#onData);
+    source.on('end', this.#onEnd);
+    source.on('close', this.#onClose);
+    source.on('error', this.#onClose);
+    stop.addEventListener('abort', this.#onStop);
+    if (stop.aborted) this.#finish('stopped');
+    else if (source.readableEnded) this.#onEnd();
+    else if (source.destroyed) this.#onClose();
+  }
+
+  /** Set once {@link next} has given null. */
+  get end(): BodyEnd | null {
+    return this.#end;
+  }
+
+  /** @returns the next chunk, never empty; null at the end, see {@link end} */
+  async next(): Promise<Buffer | null> {
+    for (;;) {
+      const chunk = this.#queue.shift();
+      if (chunk !== undefined) {
+        this.#queuedBytes -= chunk.length;
+        if (this.#source.isPaused() && this.#queuedBytes < READ_AHEAD_BYTES) this.#source.resume();
+        return chunk;
+      }
+      if (this.#end !== null) return null;
+      await this.#somethingHappens();
+    }
+  }
+
+  /** Lets go of the stream without destroying it. */
+  [Symbol.dispose](): void {
+    this.#source.off('data', this.#onData);
+    this.#source.off('end', this.#onEnd);
+    this.#source.off('close', this.#onClose);
+    // The error listener stays: a reset after we have let go must not become an uncaught exception.
+    this.#stop.removeEventListener('abort', this.#onStop);
+    if (this.#end !== 'complete') this.#source.pause();
+    this.#finish('stopped');
+  }
+
+  async #somethingHappens(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    const timer = setTimeout(() => this.#finish('idle'), this.#idleMs);
+    await promise;
+    clearTimeout(timer);
+    this.#wake = null;
+  }
+
+  #finish(end: BodyEnd): void {
+    this.#end ??= end;
+    this.#wake?.();
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#end !== null || chunk.length === 0) return;
+    this.#queue.push(chunk);
+    this.#queuedBytes += chunk.length;
+    if (this.#queuedBytes >= READ_AHEAD_BYTES) this.#source.pause();
+    this.#wake?.();
+  };
+
+  readonly #onEnd = (): void => this.#finish(this.#source.complete === false ? 'cut' : 'complete');
+
+  readonly #onClose = (): void => this.#finish('cut');
+
+  readonly #onStop = (): void => this.#finish('stopped');
+}

@@ -1,0 +1,152 @@
+/**
+ * One writer's hold on an upload: the token of its claim, what it knows to be committed, and whether all that it sent
+ * to S3 had a definite answer. All commits go through here, so that "may I still?" is asked in one place.
+ *
+ * A commit whose outcome is unknown (the database went away under it) ends the writer: the client asks with HEAD and
+ * goes on from what the row says. The token then stays in the row, and the next claim treats this writer as one that
+ * may still be sending.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Database, Trx } from '../catalog/database.ts';
+import type { CommittedPart, Step, TailSegment, UploadCatalog } from '../catalog/upload-catalog.ts';
+import type { UploadRecord } from '../catalog/upload-record.ts';
+import type { Clock } from './clock.ts';
+import { WriterFencedError } from './relay-errors.ts';
+
+/** A writer whose last look at the row is older than this looks again before it sends anything to S3. */
+const LOOK_AGAIN_MS = 60_000;
+
+/** What is done inside the transactions that end an upload's bytes (V4). */
+export interface EndOfBytes {
+  /** The object is there: the file record and the jobs that follow from it. */
+  recordFinished(trx: Trx, upload: UploadRecord): Promise<void>;
+  /** The object is to be put together: the job that sees to it if this process does not. */
+  enqueueCompletion(trx: Trx, uploadId: string): Promise<void>;
+}
+
+export class UploadLedger {
+  readonly token: string;
+  readonly #database: Database;
+  readonly #catalog: UploadCatalog;
+  readonly #clock: Clock;
+  #upload: UploadRecord;
+  #lastLookMs: number;
+  #clean = true;
+  #ended = false;
+
+  /** @param claimed the row as this writer's own claim (or creation) wrote it */
+  constructor(database: Database, catalog: UploadCatalog, clock: Clock, claimed: UploadRecord) {
+    if (claimed.writer === null) throw new TypeError('a ledger needs a claimed upload');
+    this.token = claimed.writer;
+    this.#database = database;
+    this.#catalog = catalog;
+    this.#clock = clock;
+    this.#upload = claimed;
+    this.#lastLookMs = clock.now();
+  }
+
+  static freshToken(): string {
+    return randomUUID();
+  }
+
+  /** What this writer's own statements wrote. */
+  get upload(): UploadRecord {
+    return this.#upload;
+  }
+
+  /** False once any S3 write of this writer may have been done without our knowing. */
+  get clean(): boolean {
+    return this.#clean;
+  }
+
+  markUnclean(): void {
+    this.#clean = false;
+  }
+
+  /** Before a write to S3 is signed. @throws WriterFencedError */
+  async lookBeforeSending(): Promise<void> {
+    if (this.#ended) throw new WriterFencedError(this.#upload.uploadId);
+    if (this.#clock.now() - this.#lastLookMs >= LOOK_AGAIN_MS) await this.look();
+  }
+
+  /** Renews the upload's expiry, too. @throws WriterFencedError */
+  async look(): Promise<void> {
+    this.#applied(await this.#catalog.look(this.#upload.uploadId, this.token));
+  }
+
+  async commitMultipart(s3UploadId: string, partsAhead: number): Promise<void> {
+    const { uploadId } = this.#upload;
+    this.#applied(
+      await this.#catalog.commitMultipart({ uploadId, token: this.token, s3UploadId, sentUpTo: partsAhead }),
+    );
+    this.#upload = { ...this.#upload, s3UploadId, sentUpTo: Math.max(this.#upload.sentUpTo, partsAhead) };
+  }
+
+  async commitPart(part: CommittedPart, sentUpTo: number, detectedType: string | null): Promise<void> {
+    const step = this.#step(part.partNumber * this.#upload.partBytes);
+    this.#applied(await this.#catalog.commitPart({ ...step, part, sentUpTo, detectedType }));
+    this.#upload = {
+      ...this.#upload,
+      offsetBytes: step.toBytes,
+      sentUpTo: Math.max(this.#upload.sentUpTo, sentUpTo),
+    };
+  }
+
+  /** The last thing that this writer does. */
+  async commitTail(segment: TailSegment, replacesTail: boolean): Promise<void> {
+    const step = this.#step(this.#upload.offsetBytes + segmentGain(segment, replacesTail, this.#upload));
+    this.#applied(await this.#catalog.commitTail({ ...step, segment, replacesTail, cleanEnd: this.#clean }));
+    this.#upload = { ...this.#upload, offsetBytes: step.toBytes };
+    this.#ended = true;
+  }
+
+  /** Every byte is in S3 as parts. The last thing that this writer does. */
+  async commitLast(part: CommittedPart | null, detectedType: string | null, end: EndOfBytes): Promise<void> {
+    const step = this.#step(this.#upload.lengthBytes as number);
+    await this.#database.transaction(async (trx) => {
+      this.#applied(await this.#catalog.commitLast(trx, { ...step, part, unclean: !this.#clean, detectedType }));
+      await end.enqueueCompletion(trx, step.uploadId);
+    });
+    this.#upload = { ...this.#upload, offsetBytes: step.toBytes, state: 'completing' };
+    this.#ended = true;
+  }
+
+  /** The one object is stored: the upload is finished. The last thing that this writer does. */
+  async finishSingle(detectedType: string | null, end: EndOfBytes): Promise<void> {
+    const step = this.#step(this.#upload.lengthBytes as number);
+    const finished = await this.#database.transaction(async (trx) => {
+      const row = await this.#catalog.finishSingle(trx, { ...step, unclean: !this.#clean, detectedType });
+      this.#applied(row !== null);
+      await end.recordFinished(trx, row as UploadRecord);
+      return row as UploadRecord;
+    });
+    this.#upload = finished;
+    this.#ended = true;
+  }
+
+  /** Lets go of the row, if that is still ours to do: after an unclean end the token stays and warns the next writer. */
+  async letGo(): Promise<void> {
+    if (this.#ended || !this.#clean) return;
+    this.#ended = true;
+    await this.#catalog.release({ uploadId: this.#upload.uploadId, token: this.token });
+  }
+
+  #step(toBytes: number): Step {
+    if (this.#ended) throw new WriterFencedError(this.#upload.uploadId);
+    return { uploadId: this.#upload.uploadId, token: this.token, fromBytes: this.#upload.offsetBytes, toBytes };
+  }
+
+  #applied(applied: boolean): void {
+    if (!applied) {
+      // Not ours any more. Nothing is released or removed from here on: what we sent and did not commit is the sweeper's.
+      this.#ended = true;
+      throw new WriterFencedError(this.#upload.uploadId);
+    }
+    this.#lastLookMs = this.#clock.now();
+  }
+}
+
+/** How far a new segment moves the offset: one that replaces the tail holds the old tail's bytes again. */
+function segmentGain(segment: TailSegment, replacesTail: boolean, upload: UploadRecord): number {
+  return replacesTail ? segment.bytes - (upload.offsetBytes % upload.partBytes) : segment.bytes;
+}
