@@ -57,11 +57,7 @@ export interface ObjectStorage {
    * @param range first and last byte, both inclusive; last may be left out
    * @returns null when there is no such object
    */
-  getObject(
-    key: string,
-    range?: { first: number; last?: number },
-    options?: CallOptions,
-  ): Promise<OpenedObject | null>;
+  getObject(key: string, range?: { first: number; last?: number }, options?: CallOptions): Promise<OpenedObject | null>;
   /** Deletes in batches of at most 1,000; an object that is not there counts as deleted. @returns the keys that S3 did not delete */
   deleteObjects(keys: readonly string[], options?: CallOptions): Promise<{ failedKeys: string[] }>;
   /** One page, at most 1,000 keys, in key order. */
