@@ -3,10 +3,12 @@
  * A segment is discarded only by the commit that stops needing it (V5); its key holds the writer's token, so that a
  * late write of a fenced writer is an orphan and never an overwrite.
  */
+import type { Readable } from 'node:stream';
 import type { TailSegment } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import { RelayError } from '../errors.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
+import { S3Error } from '../s3/s3-errors.ts';
 import type { Clock } from './clock.ts';
 import { tailBytes } from './part-plan.ts';
 import { withS3Retry } from './s3-retry.ts';
@@ -55,9 +57,7 @@ async function loadSegment(
 ): Promise<Buffer> {
   const opened = await storage.getObject(segment.objectKey);
   if (opened === null) throw new TailDamagedError(uploadId, `tail segment ${segment.sequence} is missing in the bucket`);
-  const chunks: Buffer[] = [];
-  for await (const chunk of opened.body) chunks.push(chunk);
-  const bytes = Buffer.concat(chunks);
+  const bytes = await readAll(opened.body);
   if (bytes.length !== segment.bytes) {
     throw new TailDamagedError(
       uploadId,
@@ -65,4 +65,14 @@ async function loadSegment(
     );
   }
   return bytes;
+}
+
+async function readAll(body: Readable): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  try {
+    for await (const chunk of body) chunks.push(chunk);
+  } catch (error) {
+    throw new S3Error('GetObject', 'BodyCut', null, 'unknown', { cause: error });
+  }
+  return Buffer.concat(chunks);
 }

@@ -114,8 +114,11 @@ export class UploadLedger {
   /** The one object is stored: the upload is finished. The last thing that this writer does. */
   async finishSingle(detectedType: string | null, end: EndOfBytes): Promise<void> {
     const step = this.#step(this.#upload.lengthBytes as number);
+    const unclean = !this.#clean;
+    // The final key is written: should this commit not apply, the next writer must take a fresh one.
+    this.#clean = false;
     const finished = await this.#database.transaction(async (trx) => {
-      const row = await this.#catalog.finishSingle(trx, { ...step, unclean: !this.#clean, detectedType });
+      const row = await this.#catalog.finishSingle(trx, { ...step, unclean, detectedType });
       this.#applied(row !== null);
       await end.recordFinished(trx, row as UploadRecord);
       return row as UploadRecord;

@@ -1,0 +1,129 @@
+/**
+ * Sends the whole parts of one request to S3, a few at a time, and commits them in order (design section 3, step 5).
+ * A number is sent only when a commit of this writer has raised `sent_up_to` to it, so that whoever takes over knows
+ * which parts may still arrive.
+ */
+import { detectType, TYPE_HEAD_BYTES } from '../pipeline/detect-type.ts';
+import { objectHeaders } from '../pipeline/upload-metadata.ts';
+import type { ObjectHeaders, ObjectStorage, Payload } from '../s3/object-storage.ts';
+import type { CommittedPart } from '../catalog/upload-catalog.ts';
+import type { UploadRecord } from '../catalog/upload-record.ts';
+import type { Clock } from './clock.ts';
+import type { PartBuffer } from './part-buffer.ts';
+import { withS3Retry } from './s3-retry.ts';
+import type { UploadLedger } from './upload-ledger.ts';
+
+/** Parts of one request that may be on their way to S3 at once: enough to hide S3's latency behind the client's. */
+export const PARTS_AHEAD = 4;
+
+export class PartUploader {
+  readonly #ledger: UploadLedger;
+  readonly #storage: ObjectStorage;
+  readonly #clock: Clock;
+  readonly #onCommitted: (upload: UploadRecord) => void;
+  readonly #inFlight = new Set<Promise<void>>();
+  /** Ends when everything handed in so far is committed; rejects with the first failure. */
+  #committed: Promise<void> = Promise.resolve();
+  #failed = false;
+
+  constructor(
+    ledger: UploadLedger,
+    storage: ObjectStorage,
+    clock: Clock,
+    onCommitted: (upload: UploadRecord) => void = () => {},
+  ) {
+    this.#ledger = ledger;
+    this.#storage = storage;
+    this.#clock = clock;
+    this.#onCommitted = onCommitted;
+  }
+
+  /**
+   * Hands in a whole part that is not the last one. Comes back as soon as there is room for the next.
+   *
+   * @throws what an earlier part failed with: then there is no use in reading on
+   */
+  async add(partNumber: number, buffer: PartBuffer): Promise<void> {
+    await this.#ensureMultipart();
+    while (this.#inFlight.size >= PARTS_AHEAD || partNumber > this.#ledger.upload.sentUpTo) {
+      if (this.#failed) await this.#committed;
+      if (this.#inFlight.size === 0) throw new Error(`part ${partNumber} may not be sent yet, and nothing is under way`);
+      await Promise.race(this.#inFlight);
+    }
+    if (this.#failed) await this.#committed;
+    const before = this.#committed;
+    const stored = this.#store(partNumber, buffer);
+    const settled = (async () => {
+      const [part, detectedType] = await stored;
+      await before;
+      await this.#ledger.commitPart(part, partNumber + PARTS_AHEAD, detectedType);
+      this.#onCommitted(this.#ledger.upload);
+    })();
+    this.#committed = settled;
+    // The failure reaches the caller through the next add() or through committed().
+    const tracked = settled.catch(() => {
+      this.#failed = true;
+    });
+    // A part counts as in flight until its own call to S3 is over, whatever became of the ones before it.
+    const over = Promise.allSettled([stored, tracked]).then(() => {
+      this.#inFlight.delete(over);
+    });
+    this.#inFlight.add(over);
+  }
+
+  /** Waits until every part handed in is committed. @throws the first failure, once nothing is under way any more */
+  async committed(): Promise<void> {
+    await Promise.all(this.#inFlight);
+    await this.#committed;
+  }
+
+  /** Stores the part that ends the upload; its commit is the caller's. */
+  async storeLast(partNumber: number, buffer: PartBuffer): Promise<[CommittedPart, string | null]> {
+    await this.#ensureMultipart();
+    return this.#store(partNumber, buffer);
+  }
+
+  async #ensureMultipart(): Promise<void> {
+    if (this.#ledger.upload.s3UploadId !== null) return;
+    const { objectKey } = this.#ledger.upload;
+    const created = await this.#write(() =>
+      this.#storage.createMultipartUpload(objectKey, uploadObjectHeaders(this.#ledger.upload)),
+    );
+    await this.#ledger.commitMultipart(created.s3UploadId, PARTS_AHEAD);
+  }
+
+  async #store(partNumber: number, buffer: PartBuffer): Promise<[CommittedPart, string | null]> {
+    const { objectKey, contestedTo } = this.#ledger.upload;
+    const s3UploadId = this.#ledger.upload.s3UploadId as string;
+    const detectedType = partNumber === 1 ? await detectType(buffer.head(TYPE_HEAD_BYTES)) : null;
+    let copyKey: string | null = null;
+    if (partNumber <= contestedTo) {
+      // A fenced writer may still overwrite this number. The copy has a key that it does not know.
+      copyKey = `${objectKey}.copy/${this.#ledger.token}/${partNumber}`;
+      await this.#put(copyKey, buffer, {});
+    }
+    const { etag } = await this.#write(() => this.#storage.uploadPart(objectKey, s3UploadId, partNumber, buffer));
+    return [{ partNumber, bytes: buffer.bytes, etag, copyKey }, detectedType];
+  }
+
+  async #put(key: string, body: Payload, headers: ObjectHeaders): Promise<void> {
+    await this.#write(() => this.#storage.putObject(key, body, headers));
+  }
+
+  #write<T>(call: () => Promise<T>): Promise<T> {
+    return ledgerWrite(this.#ledger, this.#clock, call);
+  }
+}
+
+/** A write to S3 on behalf of a writer: looks at the row when the last look is old, repeats, and keeps account. */
+export function ledgerWrite<T>(ledger: UploadLedger, clock: Clock, call: () => Promise<T>): Promise<T> {
+  return withS3Retry(clock, call, {
+    beforeAttempt: () => ledger.lookBeforeSending(),
+    onUnknownOutcome: () => ledger.markUnclean(),
+  });
+}
+
+/** What the object is served with, and the stamp by which a completer recognises it. */
+export function uploadObjectHeaders(upload: UploadRecord): ObjectHeaders {
+  return { ...objectHeaders(upload.metadata), metadata: { 'tus-relay-upload': upload.uploadId } };
+}

@@ -1,0 +1,275 @@
+/**
+ * What a protocol can do with an upload: create, append, look, terminate. Who waits for whom is the caller's (it holds
+ * the lock); what is true is the catalog's.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Database } from '../catalog/database.ts';
+import type { Claim, UploadCatalog } from '../catalog/upload-catalog.ts';
+import type { UploadRecord } from '../catalog/upload-record.ts';
+import type { EventBus } from '../pipeline/event-bus.ts';
+import type { ObjectStorage } from '../s3/object-storage.ts';
+import { appendToUpload } from './append-upload.ts';
+import { type BodyEnd, BodyReader, type BodySource } from './body-reader.ts';
+import type { Clock } from './clock.ts';
+import type { UploadCompleter } from './complete-upload.ts';
+import type { DiscardWorker } from './discard-worker.ts';
+import { freshObjectKey } from './object-key.ts';
+import { choosePartBytes, tailBytes, UploadTooLargeError } from './part-plan.ts';
+import { PARTS_AHEAD } from './part-uploader.ts';
+import {
+  InvalidUploadLengthError,
+  OffsetMismatchError,
+  UploadCompletingError,
+  UploadGoneError,
+  UploadNotFoundError,
+  UploadSizeExceededError,
+} from './relay-errors.ts';
+import { type EndOfBytes, UploadLedger } from './upload-ledger.ts';
+
+/** How long a HEAD waits for an object that is being put together. */
+const COMPLETION_WAIT_MS = 10_000;
+
+export interface RelaySettings {
+  maxUploadBytes: number;
+  /** The operator's wish for P. */
+  partBytes: number;
+  /** The storage's limit of parts per object. */
+  maxParts: number;
+  /** Longest silence of a client whose body we read. */
+  idleBodyMs: number;
+  /** In front of every object key; may be empty. */
+  keyPrefix: string;
+}
+
+export interface RelayDependencies {
+  database: Database;
+  catalog: UploadCatalog;
+  storage: ObjectStorage;
+  completer: UploadCompleter;
+  discards: DiscardWorker;
+  events: EventBus;
+  end: EndOfBytes;
+  clock: Clock;
+}
+
+export interface RequestBody {
+  source: BodySource;
+  /** Content-Length; null when the request has none. */
+  declaredBytes: number | null;
+  /** Reading ends when it aborts; what has arrived is stored all the same. */
+  stop: AbortSignal;
+}
+
+export interface CreateRequest {
+  /** A uuid; made here when left out. */
+  uploadId?: string;
+  owner: string;
+  /** null: deferred. */
+  lengthBytes: number | null;
+  /** The Upload-Metadata header, byte for byte; checked by the protocol. */
+  metadata: string | null;
+  /** creation-with-upload. */
+  body: RequestBody | null;
+}
+
+export interface AppendRequest {
+  uploadId: string;
+  offsetBytes: number;
+  /** The length of an upload that was created without one. */
+  declaredLengthBytes: number | null;
+  body: RequestBody;
+}
+
+export interface Appended {
+  upload: UploadRecord;
+  bodyEnd: BodyEnd;
+}
+
+export class UploadRelay {
+  readonly settings: RelaySettings;
+  readonly #dependencies: RelayDependencies;
+
+  constructor(settings: RelaySettings, dependencies: RelayDependencies) {
+    this.settings = settings;
+    this.#dependencies = dependencies;
+  }
+
+  /**
+   * One row, no request to S3, unless there is a body or nothing to wait for (length 0).
+   *
+   * @throws UploadTooLargeError
+   */
+  async create(request: CreateRequest): Promise<Appended> {
+    const { lengthBytes, owner, metadata, body } = request;
+    const { maxUploadBytes, maxParts, keyPrefix } = this.settings;
+    if (lengthBytes !== null && lengthBytes > maxUploadBytes) throw new UploadTooLargeError(lengthBytes, maxUploadBytes);
+    if (body !== null && (body.declaredBytes ?? 0) > (lengthBytes ?? maxUploadBytes)) {
+      throw new UploadSizeExceededError('that this request creates', lengthBytes ?? maxUploadBytes);
+    }
+    const writes = body !== null && lengthBytes !== 0;
+    const newUpload = {
+      uploadId: request.uploadId ?? randomUUID(),
+      owner,
+      objectKey: freshObjectKey(keyPrefix, owner, new Date()),
+      protocol: 'tus' as const,
+      lengthBytes,
+      metadata,
+      partBytes: choosePartBytes(lengthBytes, this.settings.partBytes, maxParts),
+      state: lengthBytes === 0 ? ('completing' as const) : ('open' as const),
+      writer: writes ? UploadLedger.freshToken() : null,
+    };
+    if (lengthBytes === 0) return { upload: await this.#createEmpty(newUpload), bodyEnd: 'complete' };
+    const created = await this.#dependencies.catalog.create(newUpload);
+    if (body === null || created.writer === null) return { upload: created, bodyEnd: 'complete' };
+    try {
+      return await this.#append(created, body);
+    } catch (error) {
+      if (error instanceof UploadSizeExceededError) await this.terminate(created.uploadId);
+      if (error instanceof UploadSizeExceededError) throw error;
+      // The upload is there, and the client is to learn its address: it goes on from the offset that it gets.
+      const upload = await this.#find(created.uploadId);
+      return { upload, bodyEnd: 'stopped' };
+    }
+  }
+
+  /**
+   * Stores what the body brings from the given offset on.
+   *
+   * @throws OffsetMismatchError, UploadNotFoundError, UploadGoneError, UploadSizeExceededError, InvalidUploadLengthError,
+   * WriterFencedError, S3Error, UnavailableError
+   */
+  async append(request: AppendRequest): Promise<Appended> {
+    const { uploadId, offsetBytes, declaredLengthBytes, body } = request;
+    const { maxParts, maxUploadBytes, keyPrefix } = this.settings;
+    if (declaredLengthBytes !== null && declaredLengthBytes > maxUploadBytes) {
+      throw new UploadTooLargeError(declaredLengthBytes, maxUploadBytes);
+    }
+    const claimed = await this.#dependencies.catalog.claim({
+      uploadId,
+      offsetBytes,
+      token: UploadLedger.freshToken(),
+      // A takeover needs the owner's name only for the layout; the row's own owner is the same for all of today's uploads.
+      freshObjectKey: freshObjectKey(keyPrefix, 'public', new Date()),
+      declaredLengthBytes,
+      maxParts,
+      partsAhead: PARTS_AHEAD,
+    } satisfies Claim);
+    if (claimed === null) return { upload: await this.#explainRefusedClaim(request), bodyEnd: 'complete' };
+    return this.#append(claimed, body);
+  }
+
+  /** What a HEAD may say. Tries to finish an upload that is completing, and waits for it. @throws UploadCompletingError */
+  async look(uploadId: string): Promise<UploadRecord> {
+    const upload = await this.#find(uploadId);
+    this.#assertAlive(upload);
+    if (upload.state !== 'completing') return upload;
+    return this.#complete(upload);
+  }
+
+  /** Ends the upload in any state, and its file with it. @throws UploadNotFoundError, UploadGoneError */
+  async terminate(uploadId: string): Promise<void> {
+    const ended = await this.#dependencies.catalog.terminate(uploadId);
+    if (ended === null) {
+      this.#assertAlive(await this.#find(uploadId));
+      throw new UploadNotFoundError(uploadId);
+    }
+    this.#dependencies.discards.kick();
+    if (ended.hadFile) this.#dependencies.events.publish({ type: 'deleted', fileId: uploadId });
+  }
+
+  async #createEmpty(newUpload: Parameters<UploadCatalog['create']>[0]): Promise<UploadRecord> {
+    const { database, catalog, completer, end } = this.#dependencies;
+    await database.transaction(async (trx) => {
+      await catalog.create(newUpload, trx);
+      await end.enqueueCompletion(trx, newUpload.uploadId);
+    });
+    return completer.complete(newUpload.uploadId);
+  }
+
+  async #append(claimed: UploadRecord, body: RequestBody): Promise<Appended> {
+    const { database, catalog, clock, storage, end, completer, discards } = this.#dependencies;
+    const ledger = new UploadLedger(database, catalog, clock, claimed);
+    const { lengthBytes, offsetBytes, partBytes } = claimed;
+    if (lengthBytes !== null && offsetBytes + (body.declaredBytes ?? 0) > lengthBytes) {
+      await ledger.letGo();
+      throw new UploadSizeExceededError(claimed.uploadId, lengthBytes);
+    }
+    using reader = new BodyReader(body.source, this.settings.idleBodyMs, body.stop);
+    const tail = tailBytes(offsetBytes, partBytes) === 0 ? [] : await catalog.findTail(claimed.uploadId);
+    const appended = await appendToUpload(ledger, tail, reader, {
+      storage,
+      clock,
+      end,
+      maxUploadBytes: this.settings.maxUploadBytes,
+      maxParts: this.settings.maxParts,
+      onCommitted: (upload) => this.#publishProgress(upload),
+    });
+    if (tail.length > 0) discards.kick();
+    if (appended.upload.state !== 'completing') return appended;
+    return { ...appended, upload: await completer.complete(claimed.uploadId) };
+  }
+
+  #publishProgress(upload: UploadRecord): void {
+    const { events } = this.#dependencies;
+    const { uploadId, offsetBytes, lengthBytes } = upload;
+    events.publish({ type: 'progress', uploadId, offset: offsetBytes, length: lengthBytes });
+    if (upload.state === 'finished') events.publish({ type: 'finished', fileId: uploadId });
+  }
+
+  async #find(uploadId: string): Promise<UploadRecord> {
+    const upload = await this.#dependencies.catalog.find(uploadId);
+    if (upload === null) throw new UploadNotFoundError(uploadId);
+    return upload;
+  }
+
+  #assertAlive(upload: UploadRecord): void {
+    const { uploadId, state } = upload;
+    if (upload.overdue || state === 'expired') throw new UploadGoneError(uploadId, 'has expired');
+    if (state === 'terminated') throw new UploadGoneError(uploadId, 'was terminated');
+    if (state === 'lost') throw new UploadGoneError(uploadId, 'was removed by the storage');
+    if (state === 'failed') throw new UploadGoneError(uploadId, 'was refused by the storage');
+  }
+
+  /** @returns the upload when the request repeats what is done already: its answer was lost on the way */
+  async #explainRefusedClaim(request: AppendRequest): Promise<UploadRecord> {
+    const { uploadId, offsetBytes, declaredLengthBytes, body } = request;
+    const upload = await this.#find(uploadId);
+    this.#assertAlive(upload);
+    if (upload.offsetBytes !== offsetBytes) throw new OffsetMismatchError(uploadId, offsetBytes, upload.offsetBytes);
+    const { lengthBytes } = upload;
+    if (declaredLengthBytes !== null && declaredLengthBytes !== lengthBytes) {
+      if (lengthBytes !== null) {
+        throw new InvalidUploadLengthError(`upload ${uploadId} has ${lengthBytes} bytes, not ${declaredLengthBytes}`);
+      }
+      if (declaredLengthBytes < offsetBytes) {
+        throw new InvalidUploadLengthError(`${offsetBytes} bytes are stored already, more than ${declaredLengthBytes}`);
+      }
+      const possible = upload.partBytes * this.settings.maxParts;
+      if (declaredLengthBytes > possible) throw new UploadTooLargeError(declaredLengthBytes, possible);
+    }
+    // Between the claim and this look another request may have moved on: the client asks again.
+    if (upload.state === 'open') throw new OffsetMismatchError(uploadId, offsetBytes, upload.offsetBytes);
+    if ((body.declaredBytes ?? 0) > 0) throw new UploadSizeExceededError(uploadId, upload.offsetBytes);
+    return upload.state === 'completing' ? this.#complete(upload) : upload;
+  }
+
+  async #complete(upload: UploadRecord): Promise<UploadRecord> {
+    const { completer, clock } = this.#dependencies;
+    const waited = new AbortController();
+    const tooLong = clock.sleep(COMPLETION_WAIT_MS, waited.signal).then(() => {
+      throw new UploadCompletingError(upload.uploadId);
+    });
+    const completed = completer.complete(upload.uploadId).catch((error) => {
+      if (error instanceof UploadGoneError) throw error;
+      // Not "not found" and not a failure: the server goes on by itself, and tus-js-client asks again after a 423.
+      throw new UploadCompletingError(upload.uploadId);
+    });
+    try {
+      return await Promise.race([completed, tooLong]);
+    } finally {
+      waited.abort();
+      tooLong.catch(() => {});
+      completed.catch(() => {});
+    }
+  }
+}
