@@ -35,8 +35,8 @@ export interface Claim {
   offsetBytes: number;
   /** Fresh for every claim that is sent, never used again. */
   token: string;
-  /** Where the bytes go when this claim takes over from a writer that may still be sending to the old key. */
-  freshObjectKey: string;
+  /** Last segment of the key that the bytes go to when this claim takes over from a writer that may still be sending. */
+  freshKeyName: string;
   /** The length, when this request declares a deferred one. */
   declaredLengthBytes: number | null;
   /** An upload of more parts than this does not fit the storage. */
@@ -145,8 +145,8 @@ export class UploadCatalog {
         contested_to = CASE WHEN old.writer IS NULL THEN u.contested_to ELSE greatest(u.contested_to, u.sent_up_to) END,
         sent_up_to = CASE WHEN u.s3_upload_id IS NULL THEN u.sent_up_to
           ELSE greatest(u.sent_up_to, u.offset_bytes / u.part_bytes + ${claim.partsAhead}) END,
-        object_key = CASE WHEN old.writer IS NOT NULL AND old.s3_upload_id IS NULL THEN ${claim.freshObjectKey}
-          ELSE u.object_key END
+        object_key = CASE WHEN old.writer IS NOT NULL AND old.s3_upload_id IS NULL 
+          THEN regexp_replace(u.object_key, '[^/]+$', ${claim.freshKeyName}) ELSE u.object_key END
       FROM old WHERE u.id = old.id
       RETURNING ${uploadColumns}`.execute(this.#db);
     return rows[0] === undefined ? null : toUploadRecord(rows[0]);
@@ -185,7 +185,12 @@ export class UploadCatalog {
   }
 
   /** Commits the id of the multipart upload before any part of it is sent, and what may be sent. */
-  async commitMultipart(step: { uploadId: string; token: string; s3UploadId: string; sentUpTo: number }): Promise<boolean> {
+  async commitMultipart(step: {
+    uploadId: string;
+    token: string;
+    s3UploadId: string;
+    sentUpTo: number;
+  }): Promise<boolean> {
     const { rows } = await sql`
       UPDATE uploads SET s3_upload_id = ${step.s3UploadId}, sent_up_to = greatest(sent_up_to, ${step.sentUpTo}::int),
         writer_seen_at = now(), expires_at = ${this.#expiry}

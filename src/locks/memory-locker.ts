@@ -1,4 +1,10 @@
-import { LOCK_WAIT_MS, type LockRequest, type ReleaseLock, UploadLockedError, type UploadLocker } from './upload-locker.ts';
+import {
+  LOCK_WAIT_MS,
+  type LockRequest,
+  type ReleaseLock,
+  UploadLockedError,
+  type UploadLocker,
+} from './upload-locker.ts';
 
 interface Waiter {
   request: LockRequest;

@@ -5,8 +5,8 @@
 import type { Database } from '../catalog/database.ts';
 import type { UploadCatalog } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
-import { payloadFrom } from '../s3/payload.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
+import { payloadFrom } from '../s3/payload.ts';
 import { S3Error } from '../s3/s3-errors.ts';
 import type { Clock } from './clock.ts';
 import { uploadObjectHeaders } from './part-uploader.ts';

@@ -3,11 +3,12 @@
  * A number is sent only when a commit of this writer has raised `sent_up_to` to it, so that whoever takes over knows
  * which parts may still arrive.
  */
+
+import type { CommittedPart } from '../catalog/upload-catalog.ts';
+import type { UploadRecord } from '../catalog/upload-record.ts';
 import { detectType, TYPE_HEAD_BYTES } from '../pipeline/detect-type.ts';
 import { objectHeaders } from '../pipeline/upload-metadata.ts';
 import type { ObjectHeaders, ObjectStorage, Payload } from '../s3/object-storage.ts';
-import type { CommittedPart } from '../catalog/upload-catalog.ts';
-import type { UploadRecord } from '../catalog/upload-record.ts';
 import type { Clock } from './clock.ts';
 import type { PartBuffer } from './part-buffer.ts';
 import { withS3Retry } from './s3-retry.ts';
@@ -47,7 +48,8 @@ export class PartUploader {
     await this.#ensureMultipart();
     while (this.#inFlight.size >= PARTS_AHEAD || partNumber > this.#ledger.upload.sentUpTo) {
       if (this.#failed) await this.#committed;
-      if (this.#inFlight.size === 0) throw new Error(`part ${partNumber} may not be sent yet, and nothing is under way`);
+      if (this.#inFlight.size === 0)
+        throw new Error(`part ${partNumber} may not be sent yet, and nothing is under way`);
       await Promise.race(this.#inFlight);
     }
     if (this.#failed) await this.#committed;

@@ -21,7 +21,11 @@ export class OffsetMismatchError extends RelayError {
   override readonly name = 'OffsetMismatchError';
 
   constructor(uploadId: string, sentOffset: number, storedOffset: number) {
-    super('offset_mismatch', 409, `upload ${uploadId}: the request says offset ${sentOffset}, ${storedOffset} bytes are stored`);
+    super(
+      'offset_mismatch',
+      409,
+      `upload ${uploadId}: the request says offset ${sentOffset}, ${storedOffset} bytes are stored`,
+    );
   }
 }
 

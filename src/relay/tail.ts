@@ -46,7 +46,8 @@ export async function loadTail(
     throw new TailDamagedError(upload.uploadId, `the catalog lists ${promised} bytes of tail where ${expected} belong`);
   }
   const chunks: Buffer[] = [];
-  for (const segment of tail) chunks.push(await withS3Retry(clock, () => loadSegment(storage, upload.uploadId, segment)));
+  for (const segment of tail)
+    chunks.push(await withS3Retry(clock, () => loadSegment(storage, upload.uploadId, segment)));
   return chunks;
 }
 
@@ -56,7 +57,8 @@ async function loadSegment(
   segment: TailSegment,
 ): Promise<Buffer> {
   const opened = await storage.getObject(segment.objectKey);
-  if (opened === null) throw new TailDamagedError(uploadId, `tail segment ${segment.sequence} is missing in the bucket`);
+  if (opened === null)
+    throw new TailDamagedError(uploadId, `tail segment ${segment.sequence} is missing in the bucket`);
   const bytes = await readAll(opened.body);
   if (bytes.length !== segment.bytes) {
     throw new TailDamagedError(

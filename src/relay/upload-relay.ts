@@ -102,7 +102,8 @@ export class UploadRelay {
   async create(request: CreateRequest): Promise<Appended> {
     const { lengthBytes, owner, metadata, body } = request;
     const { maxUploadBytes, maxParts, keyPrefix } = this.settings;
-    if (lengthBytes !== null && lengthBytes > maxUploadBytes) throw new UploadTooLargeError(lengthBytes, maxUploadBytes);
+    if (lengthBytes !== null && lengthBytes > maxUploadBytes)
+      throw new UploadTooLargeError(lengthBytes, maxUploadBytes);
     if (body !== null && (body.declaredBytes ?? 0) > (lengthBytes ?? maxUploadBytes)) {
       throw new UploadSizeExceededError('that this request creates', lengthBytes ?? maxUploadBytes);
     }
@@ -140,7 +141,7 @@ export class UploadRelay {
    */
   async append(request: AppendRequest): Promise<Appended> {
     const { uploadId, offsetBytes, declaredLengthBytes, body } = request;
-    const { maxParts, maxUploadBytes, keyPrefix } = this.settings;
+    const { maxParts, maxUploadBytes } = this.settings;
     if (declaredLengthBytes !== null && declaredLengthBytes > maxUploadBytes) {
       throw new UploadTooLargeError(declaredLengthBytes, maxUploadBytes);
     }
@@ -148,8 +149,7 @@ export class UploadRelay {
       uploadId,
       offsetBytes,
       token: UploadLedger.freshToken(),
-      // A takeover needs the owner's name only for the layout; the row's own owner is the same for all of today's uploads.
-      freshObjectKey: freshObjectKey(keyPrefix, 'public', new Date()),
+      freshKeyName: randomUUID(),
       declaredLengthBytes,
       maxParts,
       partsAhead: PARTS_AHEAD,

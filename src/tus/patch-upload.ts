@@ -1,0 +1,48 @@
+import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+import type { UploadLocker } from '../locks/upload-locker.ts';
+import type { UploadRelay } from '../relay/upload-relay.ts';
+import type { RunningRequest } from './running-requests.ts';
+import { TusProtocolError } from './tus-errors.ts';
+import { OFFSET_CONTENT_TYPE, readByteCount, readContentLength, uploadHeaders } from './tus-headers.ts';
+
+/**
+ * PATCH: appends the body at Upload-Offset, under the lock.
+ *
+ * @returns the headers of a 204; a body that did not come to its end is answered by an error instead, after what
+ * arrived of it was stored
+ */
+export async function patchUpload(
+  request: IncomingMessage,
+  running: RunningRequest,
+  uploadId: string,
+  relay: UploadRelay,
+  locker: UploadLocker,
+): Promise<OutgoingHttpHeaders> {
+  if (request.headers['content-type'] !== OFFSET_CONTENT_TYPE) {
+    throw new TusProtocolError('invalid_content_type', 415, `the body of a PATCH is ${OFFSET_CONTENT_TYPE}`);
+  }
+  const offsetBytes = readByteCount(request, 'upload-offset');
+  if (offsetBytes === null) throw new TusProtocolError('invalid_offset', 400, 'Upload-Offset is needed');
+  const declaredLengthBytes = readByteCount(request, 'upload-length');
+  const release = await locker.acquire({
+    uploadId,
+    signal: AbortSignal.any([running.goneSignal, running.stopSignal]),
+    onReleaseRequested: () => running.stop('another-request'),
+  });
+  try {
+    const { upload, bodyEnd } = await relay.append({
+      uploadId,
+      offsetBytes,
+      declaredLengthBytes,
+      body: { source: request, declaredBytes: readContentLength(request), stop: running.stopSignal },
+    });
+    if (upload.state !== 'finished') {
+      if (bodyEnd === 'stopped') throw running.stopSignal.reason;
+      if (bodyEnd === 'idle')
+        throw new TusProtocolError('body_timeout', 408, 'no byte came for too long; what had arrived is stored');
+    }
+    return uploadHeaders(upload);
+  } finally {
+    await release();
+  }
+}

@@ -1,0 +1,70 @@
+/** The headers of the tus protocol: what a request may say, and what every answer carries. */
+import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+import type { UploadRecord } from '../catalog/upload-record.ts';
+import { TusProtocolError } from './tus-errors.ts';
+
+export const TUS_VERSION = '1.0.0';
+export const OFFSET_CONTENT_TYPE = 'application/offset+octet-stream';
+
+/** Beyond those that @tus/server exposes and allows by itself. */
+export const MORE_EXPOSED_HEADERS = ['Upload-Expires', 'X-Request-ID', 'Retry-After'];
+export const MORE_ALLOWED_HEADERS = ['Upload-Expires', 'Upload-Checksum', 'X-Request-ID'];
+
+const EXPOSED_HEADERS = [
+  'Location',
+  'Tus-Extension',
+  'Tus-Max-Size',
+  'Tus-Resumable',
+  'Tus-Version',
+  'Upload-Concat',
+  'Upload-Defer-Length',
+  'Upload-Length',
+  'Upload-Metadata',
+  'Upload-Offset',
+  ...MORE_EXPOSED_HEADERS,
+].join(', ');
+
+/** Which pages may use the server: `*`, or a list of origins. */
+export type CorsOrigins = '*' | readonly string[];
+
+export function corsHeaders(request: IncomingMessage, origins: CorsOrigins): OutgoingHttpHeaders {
+  if (origins === '*') {
+    return { 'Access-Control-Allow-Origin': '*', 'Access-Control-Expose-Headers': EXPOSED_HEADERS };
+  }
+  const { origin } = request.headers;
+  if (origin === undefined || !origins.includes(origin)) return { Vary: 'Origin' };
+  return {
+    'Access-Control-Allow-Origin': origin,
+    'Access-Control-Expose-Headers': EXPOSED_HEADERS,
+    Vary: 'Origin',
+  };
+}
+
+/** @throws TusProtocolError 412: the protocol demands it of every request but OPTIONS and GET */
+export function assertTusVersion(request: IncomingMessage): void {
+  if (request.headers['tus-resumable'] === TUS_VERSION) return;
+  throw new TusProtocolError('unsupported_version', 412, `this server speaks Tus-Resumable: ${TUS_VERSION}`);
+}
+
+/** @returns a non-negative whole number; null when the header is missing @throws TusProtocolError 400 */
+export function readByteCount(request: IncomingMessage, name: 'upload-offset' | 'upload-length'): number | null {
+  const value = request.headers[name];
+  if (value === undefined) return null;
+  const number = typeof value === 'string' && /^\d{1,16}$/.test(value) ? Number(value) : Number.NaN;
+  if (Number.isSafeInteger(number)) return number;
+  const code = name === 'upload-offset' ? 'invalid_offset' : 'invalid_upload_length';
+  throw new TusProtocolError(code, 400, `${name} has to be a whole number of bytes`);
+}
+
+/** Content-Length; null for a chunked body. */
+export function readContentLength(request: IncomingMessage): number | null {
+  const value = request.headers['content-length'];
+  return value === undefined ? null : Number(value);
+}
+
+export function uploadHeaders(upload: UploadRecord): OutgoingHttpHeaders {
+  return {
+    'Upload-Offset': upload.offsetBytes,
+    ...(upload.state === 'open' ? { 'Upload-Expires': upload.expiresAt.toUTCString() } : {}),
+  };
+}

@@ -1,0 +1,179 @@
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { Server } from '@tus/server';
+import type { UploadLocker } from '../locks/upload-locker.ts';
+import type { RelayStore } from '../relay/relay-store.ts';
+import type { UploadRelay } from '../relay/upload-relay.ts';
+import { createUpload } from './create-upload.ts';
+import { headUpload } from './head-upload.ts';
+import { patchUpload } from './patch-upload.ts';
+import { type RunningRequest, RunningRequests } from './running-requests.ts';
+import { answer } from './tus-answer.ts';
+import { TusProtocolError, toTusAnswer } from './tus-errors.ts';
+import {
+  assertTusVersion,
+  type CorsOrigins,
+  corsHeaders,
+  MORE_ALLOWED_HEADERS,
+  MORE_EXPOSED_HEADERS,
+  TUS_VERSION,
+} from './tus-headers.ts';
+import { type IsTrustedProxy, uploadLocation } from './tus-location.ts';
+import { methodOf, uploadIdOf } from './tus-routes.ts';
+
+export interface TusServerOptions {
+  /** Where the endpoint is mounted, without a slash at the end. */
+  basePath: string;
+  maxUploadBytes: number;
+  corsOrigins: CorsOrigins;
+  isTrustedProxy: IsTrustedProxy;
+  /** Answers GET of an upload: the download of a finished file. */
+  download: (uploadId: string, request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  /** For failures that are ours, not the client's. */
+  onFailure: (error: unknown, request: IncomingMessage) => void;
+}
+
+/**
+ * The tus endpoint. POST, PATCH and HEAD are answered by handlers of our own, straight from Node's streams; OPTIONS and
+ * DELETE by `@tus/server`.
+ */
+export class TusServer extends Server {
+  readonly #options: TusServerOptions;
+  readonly #relay: UploadRelay;
+  readonly #locker: UploadLocker;
+  readonly #running = new RunningRequests();
+
+  constructor(options: TusServerOptions, relay: UploadRelay, store: RelayStore, locker: UploadLocker) {
+    const { basePath, maxUploadBytes, corsOrigins, onFailure } = options;
+    super({
+      path: basePath,
+      datastore: store,
+      maxSize: maxUploadBytes,
+      locker: toTusLocker(locker),
+      allowedHeaders: MORE_ALLOWED_HEADERS,
+      exposedHeaders: MORE_EXPOSED_HEADERS,
+      ...(corsOrigins === '*' ? {} : { allowedOrigins: (origin: string) => corsOrigins.includes(origin) }),
+      getFileIdFromRequest: (_request, lastSegment) => uploadIdOf(`/${lastSegment}`, '') ?? undefined,
+      onResponseError: (request, error) => {
+        const { status, body } = toTusAnswer(error);
+        const { node } = request.runtime ?? {};
+        if (status >= 500 && node !== undefined) onFailure(error, node.req as unknown as IncomingMessage);
+        return { status_code: status, body };
+      },
+    });
+    this.#options = options;
+    this.#relay = relay;
+    this.#locker = locker;
+  }
+
+  /** Running requests store what they have and answer; ends when they have. */
+  drain(): Promise<void> {
+    return this.#running.drain();
+  }
+
+  override async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const method = methodOf(request);
+    try {
+      await this.#running.run(request, response, (running) => this.#route(method, request, response, running));
+    } catch (error) {
+      this.#answerError(error, request, response);
+    }
+  }
+
+  async #route(
+    method: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+    running: RunningRequest,
+  ): Promise<void> {
+    const { basePath, isTrustedProxy, download } = this.#options;
+    const path = (request as { originalUrl?: string }).originalUrl ?? request.url ?? '/';
+    const uploadId = uploadIdOf(path, basePath);
+    if (method === 'OPTIONS') return super.handle(request, response);
+    if (method === 'GET') {
+      if (uploadId === null) throw notFound(method);
+      return download(uploadId, request, response);
+    }
+    assertTusVersion(request);
+    if (uploadId === null) {
+      if (method !== 'POST' || !isCollection(path, basePath)) throw notFound(method);
+      const locate = (id: string) => uploadLocation(request, basePath, id, isTrustedProxy);
+      const headers = await createUpload(request, running, this.#relay, locate);
+      return this.#answer(request, response, 201, headers);
+    }
+    switch (method) {
+      case 'PATCH':
+        return this.#answer(
+          request,
+          response,
+          204,
+          await patchUpload(request, running, uploadId, this.#relay, this.#locker),
+        );
+      case 'HEAD':
+        return this.#answer(request, response, 200, await headUpload(running, uploadId, this.#relay, this.#locker));
+      case 'DELETE':
+        request.method = method;
+        return super.handle(request, response);
+      default:
+        throw new TusProtocolError('method_not_allowed', 405, `${method} is not possible here`);
+    }
+  }
+
+  #answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    status: number,
+    headers: OutgoingHttpHeaders,
+    body?: string,
+  ): void {
+    const { corsOrigins } = this.#options;
+    answer(
+      request,
+      response,
+      status,
+      { 'Tus-Resumable': TUS_VERSION, ...corsHeaders(request, corsOrigins), ...headers },
+      body,
+    );
+  }
+
+  #answerError(error: unknown, request: IncomingMessage, response: ServerResponse): void {
+    // A client that has gone is no failure, and nobody is there to be answered.
+    if (response.destroyed || response.headersSent) return;
+    const { status, body, retryAfterSecs } = toTusAnswer(error);
+    if (status >= 500 && !this.#running.draining) this.#options.onFailure(error, request);
+    this.#answer(
+      request,
+      response,
+      status,
+      {
+        'Cache-Control': 'no-store',
+        ...(retryAfterSecs === null ? {} : { 'Retry-After': retryAfterSecs }),
+        ...(status === 412 ? { 'Tus-Version': TUS_VERSION } : {}),
+      },
+      body,
+    );
+  }
+}
+
+function isCollection(path: string, basePath: string): boolean {
+  const [pathname] = path.split('?');
+  return pathname === basePath || pathname === `${basePath}/`;
+}
+
+function notFound(method: string): TusProtocolError {
+  return new TusProtocolError('upload_not_found', 404, `there is nothing to ${method} here`);
+}
+
+/** Our lock in the shape that `@tus/server` asks for. */
+function toTusLocker(locker: UploadLocker) {
+  return {
+    newLock(uploadId: string) {
+      let release = async () => {};
+      return {
+        async lock(signal: AbortSignal, cancel: () => void): Promise<void> {
+          release = await locker.acquire({ uploadId, signal, onReleaseRequested: cancel });
+        },
+        unlock: (): Promise<void> => release(),
+      };
+    },
+  };
+}
