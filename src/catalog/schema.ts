@@ -14,6 +14,8 @@ export type UploadState = 'open' | 'completing' | 'finished' | 'terminated' | 'e
 export type UploadProtocol = 'tus' | 'ietf' | 'presigned' | 'chunked';
 
 type Timestamp = ColumnType<Date, Date | string, Date | string>;
+/** The database's clock fills it in. */
+type GeneratedTimestamp = ColumnType<Date, Date | string | undefined, Date | string>;
 type NullableTimestamp = ColumnType<Date | null, Date | string | null | undefined, Date | string | null>;
 
 export interface UploadsTable {
@@ -43,7 +45,7 @@ export interface UploadsTable {
   /** What the first bytes say the content is; null while unknown or not recognised. */
   detected_type: string | null;
   concat_role: 'partial' | 'final' | null;
-  created_at: Generated<Timestamp>;
+  created_at: GeneratedTimestamp;
   expires_at: Timestamp;
   finished_at: NullableTimestamp;
 }
@@ -84,7 +86,7 @@ export interface FilesTable {
   problem: string | null;
   /** False until the thumbnail job is through (or when there is none to run). */
   thumbnails_pending: Generated<boolean>;
-  created_at: Generated<Timestamp>;
+  created_at: GeneratedTimestamp;
 }
 
 export interface FileVariantsTable {
