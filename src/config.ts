@@ -1,0 +1,290 @@
+/**
+ * Environment → configuration and secrets, read once at the start. {@link variables} is the one list of what can be
+ * set; the table in the README is made from it (`node scripts/config-table.ts`).
+ */
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import {
+  type AllowedOrigins,
+  basePath,
+  byteCount,
+  flag,
+  GIB,
+  httpUrl,
+  keyPrefix,
+  MIB,
+  oneOf,
+  origins,
+  postgresUrl,
+  type TrustProxy,
+  text,
+  trustProxy,
+  wholeNumber,
+} from './config-values.ts';
+import { StartError } from './errors.ts';
+
+export interface Config {
+  readonly host: string;
+  /** 0: the system chooses. */
+  readonly port: number;
+  /** Absolute path. */
+  readonly dataDir: string;
+  /** Where the tus endpoint is: starts with a slash, ends without. */
+  readonly basePath: string;
+  readonly trustProxy: TrustProxy;
+  readonly corsOrigins: AllowedOrigins;
+  /** What stands before an object key in a file's public URL, without a slash at the end; null: our own routes. */
+  readonly publicUrlBase: string | null;
+  readonly s3: S3Target;
+  /** Empty, or ending in a slash. */
+  readonly s3KeyPrefix: string;
+  readonly s3MaxParts: number;
+  readonly maxUploadBytes: number;
+  readonly partBytes: number;
+  readonly uploadExpiresSecs: number;
+  readonly idleBodySecs: number;
+  readonly drainSecs: number;
+  readonly startWaitSecs: number;
+  readonly logLevel: LogLevel;
+}
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+
+export type S3Target =
+  | { readonly kind: 'embedded' /** 0: the system chooses. */; readonly port: number }
+  | {
+      readonly kind: 'external';
+      readonly bucket: string;
+      /** null: AWS itself, found by region. */
+      readonly endpoint: string | null;
+      readonly region: string;
+      readonly forcePathStyle: boolean;
+      readonly payloadSigning: 'auto' | 'signed' | 'unsigned';
+    };
+
+/** Apart from the configuration, so that this can be logged and that cannot. */
+export interface Secrets {
+  /** null: PGlite in the data folder. */
+  readonly databaseUrl: string | null;
+  /** null: the SDK's usual chain (profile, role). */
+  readonly s3Credentials: S3Credentials | null;
+}
+
+export interface S3Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const MAX_SECS = 366 * 86_400;
+
+/** Every variable that this version knows: how to read it, its default as one would write it, what it is for. */
+export const variables = {
+  HOST: variable(hostName(), '127.0.0.1', 'Address to listen on; `0.0.0.0` for every one of the machine.'),
+  PORT: variable(wholeNumber(0, 65_535), '8080', 'Port of the page, the API and the tus endpoint; 0 takes a free one.'),
+  DATA_DIR: variable(z.string(), '.data', 'Folder of the embedded database and the embedded S3. One server at a time.'),
+  BASE_PATH: variable(basePath(), '/files', 'Path of the tus endpoint.'),
+  TRUST_PROXY: variable(
+    trustProxy(),
+    'false',
+    'Which proxies in front may say how a client reached us (`X-Forwarded-*`): `true`, `false`, how many there are, or their addresses.',
+  ),
+  CORS_ORIGINS: variable(origins(), '*', 'Pages of other origins that may use the server: `*`, or a list with commas.'),
+  PUBLIC_URL_BASE: optional(
+    httpUrl(),
+    'URL of a CDN in front of the bucket: file URLs are this, a slash and the object key.',
+  ),
+  S3_BUCKET: optional(bucketName(), 'Bucket to store in. Unset: the embedded S3 server, for development only.'),
+  S3_ENDPOINT: optional(httpUrl(), 'URL of an S3-compatible service. Unset: AWS, found by region.'),
+  S3_KEY_PREFIX: optional(keyPrefix(), 'Goes before every object key, as a folder.'),
+  S3_FORCE_PATH_STYLE: optional(
+    flag(),
+    '`endpoint/bucket` instead of `bucket.endpoint`. Unset: true with `S3_ENDPOINT`, else false.',
+  ),
+  S3_MAX_PARTS: variable(
+    wholeNumber(1, 10_000),
+    '10000',
+    'Most parts the service allows in one object; some allow 1000.',
+  ),
+  S3_PAYLOAD_SIGNING: variable(
+    oneOf('auto', 'signed', 'unsigned'),
+    'auto',
+    'Whether payloads are signed; `auto`: only over plain HTTP to another machine.',
+  ),
+  AWS_REGION: variable(
+    text('a region like eu-central-1', matching(/^[a-z0-9-]+$/i)),
+    'us-east-1',
+    'Region of the bucket.',
+  ),
+  AWS_ACCESS_KEY_ID: secret(z.string(), 'Credentials for `S3_BUCKET`. Unset: what the AWS SDK finds (profile, role).'),
+  AWS_SECRET_ACCESS_KEY: secret(z.string(), 'Goes with `AWS_ACCESS_KEY_ID`.'),
+  AWS_SESSION_TOKEN: secret(z.string(), 'Goes with temporary credentials.'),
+  DEV_S3_PORT: variable(
+    wholeNumber(0, 65_535),
+    '8090',
+    'Port of the embedded S3 server on 127.0.0.1; 0 takes a free one.',
+  ),
+  DATABASE_URL: secret(
+    postgresUrl(),
+    'Postgres, `postgres://user:password@host/database`. Unset: PGlite in `DATA_DIR`.',
+  ),
+  MAX_UPLOAD_BYTES: variable(byteCount(1, 50_000 * GIB), '5TiB', 'Largest upload that is accepted.'),
+  PART_BYTES: variable(
+    byteCount(5 * MIB, 5 * GIB, MIB),
+    '8MiB',
+    'Size of the parts that an upload is stored in; larger where a file would need more than `S3_MAX_PARTS`.',
+  ),
+  UPLOAD_EXPIRES_SECS: variable(
+    wholeNumber(1, MAX_SECS),
+    '86400',
+    'An unfinished upload that nobody continues is removed after this.',
+  ),
+  IDLE_BODY_SECS: variable(
+    wholeNumber(1, 86_400),
+    '30',
+    'A request whose body falls silent for so long is ended; what arrived is kept.',
+  ),
+  DRAIN_SECS: variable(
+    wholeNumber(0, 3_600),
+    '10',
+    'At shutdown, how long running requests have to commit what they hold.',
+  ),
+  START_WAIT_SECS: variable(wholeNumber(0, 3_600), '10', 'How long a start tries its services before it gives up.'),
+  LOG_LEVEL: variable(
+    oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
+    'info',
+    'Least severe level that is logged.',
+  ),
+};
+
+/** Planned, and worse than useless when ignored: who sets one believes in what it would do. */
+const NOT_YET = ['BUFFER_BYTES', 'REDIS_URL', 'S3_PROFILE', 'SPILL_DIR', 'WORKERS'];
+
+/**
+ * @param env usually `process.env`; an empty value counts as unset
+ * @throws ConfigError naming every bad variable at once
+ */
+export function loadConfig(env: Environment): { config: Config; secrets: Secrets } {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value?.trim())) as Record<string, string>;
+  const parsed = z.object(variables).safeParse(given);
+  const problems = [...unsupported(given), ...contradictions(given)];
+  for (const issue of parsed.error?.issues ?? []) {
+    const name = String(issue.path[0]) as keyof typeof variables;
+    const found = variables[name].meta()?.secret
+      ? 'found something else (not shown: it is a secret)'
+      : `found ${JSON.stringify(given[name])}`;
+    problems.push(`${name}: expected ${issue.message}, ${found}`);
+  }
+  if (problems.length > 0 || parsed.data === undefined) throw new ConfigError(problems);
+  return assemble(parsed.data);
+}
+
+/** Its message has a line for each bad variable. */
+export class ConfigError extends StartError {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(`the configuration is not usable:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+type Values = z.output<z.ZodObject<typeof variables>>;
+
+function assemble(values: Values): { config: Config; secrets: Secrets } {
+  const {
+    AWS_ACCESS_KEY_ID: accessKeyId,
+    AWS_SECRET_ACCESS_KEY: secretAccessKey,
+    AWS_SESSION_TOKEN: sessionToken,
+  } = values;
+  const s3: S3Target =
+    values.S3_BUCKET === undefined
+      ? { kind: 'embedded', port: values.DEV_S3_PORT }
+      : {
+          kind: 'external',
+          bucket: values.S3_BUCKET,
+          endpoint: values.S3_ENDPOINT ?? null,
+          region: values.AWS_REGION,
+          forcePathStyle: values.S3_FORCE_PATH_STYLE ?? values.S3_ENDPOINT !== undefined,
+          payloadSigning: values.S3_PAYLOAD_SIGNING,
+        };
+  return {
+    config: {
+      host: values.HOST,
+      port: values.PORT,
+      dataDir: resolve(values.DATA_DIR),
+      basePath: values.BASE_PATH,
+      trustProxy: values.TRUST_PROXY,
+      corsOrigins: values.CORS_ORIGINS,
+      publicUrlBase: values.PUBLIC_URL_BASE ?? null,
+      s3,
+      s3KeyPrefix: values.S3_KEY_PREFIX ?? '',
+      s3MaxParts: values.S3_MAX_PARTS,
+      maxUploadBytes: values.MAX_UPLOAD_BYTES,
+      partBytes: values.PART_BYTES,
+      uploadExpiresSecs: values.UPLOAD_EXPIRES_SECS,
+      idleBodySecs: values.IDLE_BODY_SECS,
+      drainSecs: values.DRAIN_SECS,
+      startWaitSecs: values.START_WAIT_SECS,
+      logLevel: values.LOG_LEVEL,
+    },
+    secrets: {
+      databaseUrl: values.DATABASE_URL ?? null,
+      // Where the embedded S3 is used, the machine's AWS account is nobody's business.
+      s3Credentials:
+        s3.kind === 'external' && accessKeyId !== undefined && secretAccessKey !== undefined
+          ? { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) }
+          : null,
+    },
+  };
+}
+
+function unsupported(given: Record<string, string>): string[] {
+  return NOT_YET.filter((name) => name in given).map(
+    (name) => `${name}: this version does not support it yet, and does not ignore it`,
+  );
+}
+
+function contradictions(given: Record<string, string>): string[] {
+  const found: string[] = [];
+  const needsBucket = ['S3_ENDPOINT', 'S3_FORCE_PATH_STYLE'].filter((name) => name in given);
+  if (!('S3_BUCKET' in given)) {
+    for (const name of needsBucket) found.push(`${name}: expected together with S3_BUCKET, which is not set`);
+    return found;
+  }
+  const pair = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'] as const;
+  for (const [name, other] of [pair, pair.toReversed()] as [string, string][]) {
+    if (!(name in given) && other in given) found.push(`${name}: expected together with ${other}, found nothing`);
+  }
+  return found;
+}
+
+function hostName() {
+  return text('a host name or an IP address', matching(/^[A-Za-z0-9.:_-]+$/));
+}
+
+function bucketName() {
+  return text(
+    'a bucket name: 3 to 63 small letters, digits, dots and dashes',
+    matching(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/),
+  );
+}
+
+function matching(pattern: RegExp): (value: string) => string | undefined {
+  return (value) => (pattern.test(value) ? value : undefined);
+}
+
+function variable<T extends z.ZodType<unknown, string>>(type: T, preset: z.input<T>, about: string) {
+  return type.prefault(preset as never).meta({ preset, about });
+}
+
+function optional<T extends z.ZodType<unknown, string>>(type: T, about: string) {
+  return type.optional().meta({ about });
+}
+
+function secret<T extends z.ZodType<unknown, string>>(type: T, about: string) {
+  return type.optional().meta({ about, secret: true });
+}

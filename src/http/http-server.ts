@@ -1,0 +1,91 @@
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { StartError } from '../errors.ts';
+
+const HEADERS_TIMEOUT_MS = 60_000;
+/** Longer than the 60 s after which common balancers drop an idle connection: they must be the ones to close it. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+
+/** A listening server, and the way to end it. */
+export interface HttpServer {
+  readonly address: AddressInfo;
+  /** Takes no new connections, and closes each open one after the answer it is busy with. */
+  stopAccepting(): void;
+  /**
+   * @param graceMs how long running requests may take; then their connections are cut
+   * @returns whether all of them came to their end in time
+   */
+  close(graceMs: number): Promise<boolean>;
+}
+
+/** @throws StartError when the address cannot be listened on */
+export async function listen(handler: RequestListener, host: string, port: number): Promise<HttpServer> {
+  const server = createServer(
+    {
+      // The body of an upload may take hours; silence within it is the tus endpoint's business.
+      requestTimeout: 0,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      // Without this, Node looks for late headers every 30 s only.
+      connectionsCheckingInterval: 5_000,
+    },
+    handler,
+  );
+  server.on('clientError', (_error, socket) => {
+    // What is not HTTP gets one line that is, and is no reason for a line in the log.
+    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+    else socket.destroy();
+  });
+  await startListening(server, host, port);
+  const closed = new Promise<void>((resolve) => server.once('close', resolve));
+  let stopping = false;
+  const stopAccepting = () => {
+    if (stopping) return;
+    stopping = true;
+    server.close(); // closes idle connections too
+  };
+  return {
+    address: server.address() as AddressInfo,
+    stopAccepting,
+    async close(graceMs) {
+      stopAccepting();
+      const inTime = await settlesWithin(closed, graceMs);
+      if (!inTime) server.closeAllConnections();
+      await closed;
+      return inTime;
+    },
+  };
+}
+
+function startListening(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => reject(new StartError(explainListenError(error, host, port), { cause: error })));
+    server.listen(port, host, resolve);
+  });
+}
+
+function explainListenError(error: Error, host: string, port: number): string {
+  switch ('code' in error ? error.code : '') {
+    case 'EADDRINUSE':
+      return `port ${port} on ${host} is already in use: stop the other program, or choose another PORT`;
+    case 'EACCES':
+      return `port ${port} on ${host} may not be used by this account: choose another PORT`;
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `HOST ${host} is not an address of this machine`;
+    default:
+      return `cannot listen on ${host} port ${port}: ${error.message}`;
+  }
+}
+
+async function settlesWithin(promise: Promise<void>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, ms, false);
+  });
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,43 @@
+import { randomUUID } from 'node:crypto';
+import type { RequestHandler, Response } from 'express';
+import type { Logger } from '../observability/logger.ts';
+
+/** 1 to 128 printable ASCII characters without spaces: safe in a header and in a log. */
+const SANE_REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
+const MAX_PATH_CHARS = 300;
+
+/**
+ * Gives each request an id (the client's own `X-Request-ID` when it is sane), sends it back, and logs one line when the
+ * request is over. Query strings are not logged: they may hold what is nobody's business.
+ *
+ * @param isQuiet paths whose successes are worth `debug` only
+ */
+export function logRequests(logger: Logger, isQuiet: (path: string) => boolean): RequestHandler {
+  return (request, response, next) => {
+    const sent = request.get('x-request-id') ?? '';
+    const requestId = SANE_REQUEST_ID.test(sent) ? sent : randomUUID();
+    response.locals.requestId = requestId;
+    response.setHeader('X-Request-ID', requestId);
+    const startedMs = performance.now();
+    const path = (request.originalUrl.split('?', 1)[0] ?? '').slice(0, MAX_PATH_CHARS);
+    response.once('close', () => {
+      const finished = response.writableFinished;
+      const line = {
+        requestId,
+        method: request.method,
+        path,
+        // Where the client left before the answer, whatever status was meant has not reached it.
+        status: response.headersSent ? response.statusCode : null,
+        ms: Math.round(performance.now() - startedMs),
+        ...(finished ? {} : { clientGone: true }),
+      };
+      const level = isQuiet(path) && response.statusCode < 400 ? 'debug' : 'info';
+      logger[level](line, 'request');
+    });
+    next();
+  };
+}
+
+export function requestIdOf(response: Response): string {
+  return String(response.locals.requestId ?? '');
+}

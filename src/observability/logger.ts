@@ -1,0 +1,38 @@
+import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
+import type { LogLevel } from '../config.ts';
+
+/** What the program's parts log with: an object of fields first, a sentence second. */
+export type Logger = Pick<PinoLogger, 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'>;
+
+/**
+ * JSON lines, one an event: `{"level":"info","time":"2026-01-01T00:00:00.000Z","msg":"…"}`.
+ *
+ * @param destination left out: stdout, written at once, so that the last words of a dying process are not lost
+ */
+export function createLogger(level: LogLevel, destination?: DestinationStream): Logger {
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: describeError },
+    },
+    destination ?? pino.destination({ fd: 1, sync: true }),
+  );
+}
+
+/**
+ * An error without the properties that a library hung on it: an AWS error carries the whole response, a database
+ * error may carry the row.
+ */
+function describeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return { message: String(error) };
+  return {
+    name: error.name,
+    ...('code' in error ? { code: error.code } : {}),
+    message: error.message,
+    stack: error.stack,
+    ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
+  };
+}
