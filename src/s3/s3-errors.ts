@@ -1,4 +1,5 @@
 import { RelayError } from '../errors.ts';
+import { TransportError } from './http-transport.ts';
 
 /** refused: S3 answered 4xx and did nothing. unknown: no answer, a 5xx or an abort: S3 may have done it, or do it later. */
 export type S3Outcome = 'refused' | 'unknown';
@@ -70,14 +71,10 @@ export function errorOfAnswer(operation: string, httpStatus: number, s3Code: str
   });
 }
 
-/** The caller's own abort; `sent`: whether anything may have left for S3 by then. */
-export function errorOfAbort(operation: string, sent: boolean): S3Error {
-  return new S3Error(operation, 'Aborted', null, sent ? 'unknown' : 'refused', { retryable: false });
-}
-
 /** Whatever the SDK or the network threw, as an {@link S3Error}. */
 export function errorOfThrown(operation: string, thrown: unknown): S3Error {
   if (thrown instanceof S3Error) return thrown;
+  if (thrown instanceof TransportError) return errorOfTransport(operation, thrown);
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   const { $metadata, code } = error as Error & { $metadata?: { httpStatusCode?: number }; code?: unknown };
   const httpStatus = $metadata?.httpStatusCode;
@@ -85,16 +82,30 @@ export function errorOfThrown(operation: string, thrown: unknown): S3Error {
   if (httpStatus !== undefined && httpStatus >= 300) {
     return errorOfAnswer(operation, httpStatus, sdkCode(error.name), error.message);
   }
-  if (error.name === 'AbortError') return errorOfAbort(operation, true);
+  if (error.name === 'CredentialsProviderError') return errorOfPreparation(operation, error);
   const s3Code = typeof code === 'string' ? code : error.name;
-  if (httpStatus === undefined && NOTHING_SENT_CODES.has(s3Code)) {
-    return new S3Error(operation, s3Code, null, 'refused', { cause: error, retryable: true });
-  }
   return new S3Error(operation, s3Code, httpStatus ?? null, 'unknown', { cause: new Error(error.message) });
 }
 
-/** No connection came about, so nothing can have been done. */
-const NOTHING_SENT_CODES = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'CredentialsProviderError']);
+/**
+ * What went wrong while a request was being made ready: certainly nothing was done. Our own input (a key that is not
+ * well-formed, a header that HTTP cannot carry) stays wrong; credentials that could not be fetched may come back.
+ */
+export function errorOfPreparation(operation: string, thrown: unknown): S3Error {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const inputWrong = error instanceof TypeError || error instanceof URIError;
+  return new S3Error(operation, inputWrong ? 'InvalidRequest' : error.name, null, 'refused', {
+    cause: error,
+    retryable: !inputWrong,
+  });
+}
+
+function errorOfTransport(operation: string, error: TransportError): S3Error {
+  return new S3Error(operation, error.code, null, error.sent ? 'unknown' : 'refused', {
+    cause: error,
+    retryable: error.code !== 'Aborted' && error.code !== 'InvalidRequest',
+  });
+}
 
 /** What the SDK calls an answer without a body (HEAD) says less than its status. */
 function sdkCode(name: string): string | null {

@@ -10,11 +10,10 @@ import {
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   ListPartsCommand,
-  PutObjectCommand,
   type S3Client,
-  UploadPartCommand,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
+import { type CallLimits, HttpTransport } from './http-transport.ts';
 import type {
   CallOptions,
   ObjectHeaders,
@@ -24,20 +23,31 @@ import type {
   StoredObject,
   StoredPart,
 } from './object-storage.ts';
-import { createS3Client, type S3Settings } from './s3-client.ts';
+import { encodeKey } from './object-url.ts';
+import { createS3Client, deleteChecksum, type S3Settings } from './s3-client.ts';
 import { errorOfThrown, S3Error } from './s3-errors.ts';
+import { ThinRequests } from './thin-request.ts';
 
 /** S3's limit for one DeleteObjects request. */
 const DELETE_BATCH = 1_000;
+
+/** Requests at the same time where a service deletes one by one only. */
+const SINGLE_DELETES = 8;
 
 /** {@link ObjectStorage} on any S3-compatible service. */
 export class S3ObjectStorage implements ObjectStorage {
   /** For `@tus/s3-store`, which wants a client of its own kind. */
   readonly client: S3Client;
+  readonly #thin: ThinRequests;
   readonly #bucket: string;
+  /** Google Cloud Storage, for one: found out at the first batch. */
+  #lacksBatchDelete = false;
 
-  constructor(settings: S3Settings) {
-    this.client = createS3Client(settings);
+  /** @param limits how long a call may take; the defaults are right outside tests */
+  constructor(settings: S3Settings, limits?: CallLimits) {
+    const transport = new HttpTransport({ maxSockets: settings.maxSockets, ...limits });
+    this.client = createS3Client(settings, transport);
+    this.#thin = new ThinRequests(this.client, transport, settings);
     this.#bucket = settings.bucket;
   }
 
@@ -47,19 +57,7 @@ export class S3ObjectStorage implements ObjectStorage {
   }
 
   putObject(key: string, body: Payload, headers: ObjectHeaders, options?: CallOptions): Promise<{ etag: string }> {
-    return attempt('PutObject', async () => {
-      const answer = await this.client.send(
-        new PutObjectCommand({
-          Bucket: this.#bucket,
-          Key: key,
-          Body: streamOf(body),
-          ContentLength: body.bytes,
-          ...sdkHeaders(headers),
-        }),
-        sdkOptions(options),
-      );
-      return { etag: required('PutObject', answer.ETag) };
-    });
+    return this.#thin.putObject(key, body, headers, options);
   }
 
   async headObject(key: string, options?: CallOptions): Promise<StoredObject | null> {
@@ -116,9 +114,7 @@ export class S3ObjectStorage implements ObjectStorage {
   async deleteObjects(keys: readonly string[], options?: CallOptions): Promise<{ failedKeys: string[] }> {
     const [onlyKey] = keys;
     if (onlyKey !== undefined && keys.length === 1) {
-      await attempt('DeleteObject', () =>
-        this.client.send(new DeleteObjectCommand({ Bucket: this.#bucket, Key: onlyKey }), sdkOptions(options)),
-      );
+      await this.#deleteOne(onlyKey, options);
       return { failedKeys: [] };
     }
     const failedKeys: string[] = [];
@@ -170,20 +166,7 @@ export class S3ObjectStorage implements ObjectStorage {
     body: Payload,
     options?: CallOptions,
   ): Promise<{ etag: string }> {
-    return attempt('UploadPart', async () => {
-      const answer = await this.client.send(
-        new UploadPartCommand({
-          Bucket: this.#bucket,
-          Key: key,
-          UploadId: s3UploadId,
-          PartNumber: partNumber,
-          Body: streamOf(body),
-          ContentLength: body.bytes,
-        }),
-        sdkOptions(options),
-      );
-      return { etag: required('UploadPart', answer.ETag) };
-    });
+    return this.#thin.uploadPart(key, s3UploadId, partNumber, body, options);
   }
 
   uploadPartCopy(
@@ -200,7 +183,7 @@ export class S3ObjectStorage implements ObjectStorage {
           Key: key,
           UploadId: s3UploadId,
           PartNumber: partNumber,
-          CopySource: `${this.#bucket}/${sourceKey.split('/').map(encodeURIComponent).join('/')}`,
+          CopySource: `${this.#bucket}/${encodeKey(sourceKey)}`,
         }),
         sdkOptions(options),
       );
@@ -306,18 +289,44 @@ export class S3ObjectStorage implements ObjectStorage {
     });
   }
 
-  /** @returns the keys that S3 does not name as deleted */
-  #deleteBatch(keys: readonly string[], options?: CallOptions): Promise<string[]> {
-    return attempt('DeleteObjects', async () => {
+  /** @returns the keys that are not known to be deleted */
+  async #deleteBatch(keys: readonly string[], options?: CallOptions): Promise<string[]> {
+    if (this.#lacksBatchDelete) return this.#deleteEach(keys, options);
+    try {
       const answer = await this.client.send(
-        // Not quiet: a key is deleted when the answer says so, not when it says nothing.
-        new DeleteObjectsCommand({ Bucket: this.#bucket, Delete: { Objects: keys.map((Key) => ({ Key })) } }),
+        new DeleteObjectsCommand({
+          Bucket: this.#bucket,
+          // Not quiet: a key is deleted when the answer says so, not when it says nothing.
+          Delete: { Objects: keys.map((Key) => ({ Key })) },
+          ...deleteChecksum(),
+        }),
         sdkOptions(options),
       );
       const gone = new Set((answer.Deleted ?? []).map((object) => object.Key));
       for (const error of answer.Errors ?? []) if (error.Code === 'NoSuchKey') gone.add(error.Key);
       return keys.filter((key) => !gone.has(key));
-    });
+    } catch (thrown) {
+      const error = errorOfThrown('DeleteObjects', thrown);
+      if (error.s3Code !== 'NotImplemented' && error.s3Code !== 'MethodNotAllowed') throw error;
+      this.#lacksBatchDelete = true;
+      return this.#deleteEach(keys, options);
+    }
+  }
+
+  async #deleteEach(keys: readonly string[], options?: CallOptions): Promise<string[]> {
+    const failedKeys: string[] = [];
+    for (let first = 0; first < keys.length; first += SINGLE_DELETES) {
+      const batch = keys.slice(first, first + SINGLE_DELETES);
+      const results = await Promise.allSettled(batch.map((key) => this.#deleteOne(key, options)));
+      failedKeys.push(...batch.filter((_, at) => results[at]?.status === 'rejected'));
+    }
+    return failedKeys;
+  }
+
+  async #deleteOne(key: string, options?: CallOptions): Promise<void> {
+    await attempt('DeleteObject', () =>
+      this.client.send(new DeleteObjectCommand({ Bucket: this.#bucket, Key: key }), sdkOptions(options)),
+    );
   }
 }
 
@@ -352,10 +361,6 @@ function nextMarker(
 /** NoSuchKey: DigitalOcean Spaces answers so where the multipart upload is gone. */
 function isMissingUpload(error: S3Error): boolean {
   return error.s3Code === 'NoSuchUpload' || error.s3Code === 'NoSuchKey';
-}
-
-function streamOf(body: Payload): Readable {
-  return Readable.from(body.read(), { objectMode: false });
 }
 
 function sdkOptions(options: CallOptions | undefined): { abortSignal?: AbortSignal } {

@@ -1,0 +1,258 @@
+/**
+ * One HTTP request to S3, sent once. Both ways to S3 use it: the hand-made requests of the hot path and the SDK's
+ * client (`sdk-transport.ts`). What it adds to node:http is that every request ends, and that a failure says whether
+ * anything may have been sent.
+ */
+import { type ClientRequest, Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+
+export interface CallLimits {
+  /** For a new connection, TLS included. */
+  connectTimeoutMs?: number;
+  /** Silence on the connection; does not run while the reader of a reply is the one not reading. */
+  idleTimeoutMs?: number;
+  /**
+   * The whole call, its wait for a connection included; a streamed reply only until its headers. What may still reach
+   * S3 late is bounded by this plus the validity of a signature (15 min): see `DISCARD_RECHECK_SECS`.
+   */
+  callTimeoutMs?: number;
+}
+
+export interface TransportSettings extends CallLimits {
+  /** Connections at the same time; further calls wait for one, on the time of `callTimeoutMs`. */
+  maxSockets: number;
+}
+
+export interface TransportBody {
+  /** null: not known beforehand (only the SDK's streams); then nothing is checked. */
+  bytes: number | null;
+  read(): Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+}
+
+export interface TransportCall {
+  secure: boolean;
+  hostname: string;
+  port: number | undefined;
+  method: string;
+  /** With the query, encoded. */
+  path: string;
+  /** `host` and, with a body, `content-length` among them. */
+  headers: Readonly<Record<string, string>>;
+  body: TransportBody | null;
+  /** The reply is handed on while it comes in, however long that takes. */
+  streamed: boolean;
+  signal?: AbortSignal | undefined;
+}
+
+export interface TransportReply {
+  statusCode: number;
+  headers: IncomingMessage['headers'];
+  /** To be read to the end or destroyed. */
+  body: IncomingMessage;
+  /** The request's body had been handed to the connection as a whole when the answer came. */
+  bodySent: boolean;
+}
+
+/** No answer, or half of one. */
+export class TransportError extends Error {
+  override readonly name = 'TransportError';
+  /**
+   * Node's code (`ECONNRESET`, `ENOTFOUND`), or `ConnectTimeout`, `IdleTimeout`, `CallTimeout`, `Aborted`,
+   * `BodyFailed` (the payload could not be read), `InvalidRequest` (HTTP cannot carry it).
+   */
+  readonly code: string;
+  /** Something may have left for S3. False only when there never was a connection. */
+  readonly sent: boolean;
+
+  constructor(code: string, message: string, sent: boolean, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.sent = sent;
+  }
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const IDLE_TIMEOUT_MS = 60_000;
+const CALL_TIMEOUT_MS = 600_000;
+
+/**
+ * A connection nobody used for this long is closed by us: servers close theirs after 5 to 20 s, and a request that
+ * meets such a close has an unknown outcome. (A `Keep-Alive: timeout=` of the server is honoured by the agent.)
+ */
+const POOLED_SOCKET_MS = 4_000;
+
+/** Bytes handed to the socket before we wait for it. They are references to the payload's chunks, not copies. */
+const WRITE_AHEAD_BYTES = 1024 * 1024;
+
+export class HttpTransport {
+  readonly #httpAgent: HttpAgent;
+  readonly #httpsAgent: HttpsAgent;
+  readonly #connectTimeoutMs: number;
+  readonly #idleTimeoutMs: number;
+  readonly #callTimeoutMs: number;
+
+  constructor(settings: TransportSettings) {
+    const pool = { keepAlive: true, maxSockets: settings.maxSockets, timeout: POOLED_SOCKET_MS };
+    this.#httpAgent = new HttpAgent(pool);
+    this.#httpsAgent = new HttpsAgent(pool);
+    this.#connectTimeoutMs = settings.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    this.#idleTimeoutMs = settings.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
+    this.#callTimeoutMs = settings.callTimeoutMs ?? CALL_TIMEOUT_MS;
+  }
+
+  close(): void {
+    this.#httpAgent.destroy();
+    this.#httpsAgent.destroy();
+  }
+
+  /** @throws TransportError */
+  send(call: TransportCall): Promise<TransportReply> {
+    return new Promise((resolve, reject) => {
+      if (call.signal?.aborted === true) throw abortError(false);
+      let connected = false;
+      let reply: IncomingMessage | null = null;
+      const req = this.#open(call);
+      const sending = call.body === null ? null : new BodyWriter(req, call.body);
+
+      /** Ends the call with this error, whichever half of it is under way. */
+      const fail = (error: TransportError) => {
+        if (reply === null) reject(error);
+        else reply.destroy(error);
+        req.destroy();
+      };
+      const failWith = (code: string, message: string, cause?: unknown) =>
+        fail(new TransportError(code, message, connected, cause === undefined ? {} : { cause }));
+
+      const callTimer = setTimeout(() => {
+        failWith('CallTimeout', `not done within ${this.#callTimeoutMs} ms`);
+      }, this.#callTimeoutMs);
+      const onAbort = () => fail(abortError(connected));
+      call.signal?.addEventListener('abort', onAbort, { once: true });
+
+      req.once('socket', (socket) => {
+        if (!socket.connecting) {
+          connected = true; // one of the pool: from here on the server may have seen anything
+          return;
+        }
+        const connectTimer = setTimeout(() => {
+          failWith('ConnectTimeout', `no connection within ${this.#connectTimeoutMs} ms`);
+        }, this.#connectTimeoutMs);
+        socket.once(call.secure ? 'secureConnect' : 'connect', () => {
+          connected = true;
+          clearTimeout(connectTimer);
+        });
+        socket.once('close', () => clearTimeout(connectTimer));
+      });
+      req.on('timeout', () => {
+        if (reply !== null && reply.readableLength > 0) {
+          // It is us who do not read. Node's timer starts again with traffic only, which may never come.
+          req.socket?.setTimeout(this.#idleTimeoutMs);
+        } else {
+          failWith('IdleTimeout', `nothing moved for ${this.#idleTimeoutMs} ms`);
+        }
+      });
+      req.on('error', (error: NodeJS.ErrnoException) => failWith(error.code ?? error.name, error.message, error));
+      req.once('close', () => {
+        clearTimeout(callTimer);
+        call.signal?.removeEventListener('abort', onAbort);
+        if (reply === null) failWith('ECONNRESET', 'closed without an answer');
+      });
+      req.once('response', (res) => {
+        reply = res;
+        if (call.streamed) clearTimeout(callTimer);
+        const bodySent = sending === null || sending.stop();
+        // An early answer: the server will not read the rest, so the connection is of no more use.
+        if (!bodySent) res.once('end', () => req.destroy());
+        resolve({ statusCode: res.statusCode ?? 0, headers: res.headers, body: res, bodySent });
+      });
+
+      if (sending === null) req.end();
+      else sending.run().catch((cause: unknown) => failWith('BodyFailed', 'the payload could not be read', cause));
+    });
+  }
+
+  #open(call: TransportCall): ClientRequest {
+    try {
+      return (call.secure ? requestHttps : requestHttp)({
+        agent: call.secure ? this.#httpsAgent : this.#httpAgent,
+        host: call.hostname.replace(/^\[|\]$/g, ''),
+        port: call.port,
+        method: call.method,
+        path: call.path,
+        headers: call.headers,
+        timeout: this.#idleTimeoutMs,
+      });
+    } catch (cause) {
+      throw new TransportError('InvalidRequest', 'not a valid HTTP request', false, { cause });
+    }
+  }
+}
+
+/** Writes a payload's chunks to a request as they are, no faster than the connection takes them. */
+class BodyWriter {
+  readonly #req: ClientRequest;
+  readonly #body: TransportBody;
+  #written = 0;
+  #ended = false;
+  #stopped = false;
+
+  constructor(req: ClientRequest, body: TransportBody) {
+    this.#req = req;
+    this.#body = body;
+  }
+
+  /** Throws when the payload does, or when it is not as long as it said: what follows on this connection would be garbage. */
+  async run(): Promise<void> {
+    const chunks = this.#body.read();
+    if (Symbol.iterator in chunks) {
+      for (const chunk of chunks) {
+        if (this.#write(chunk)) await this.#drained();
+        if (this.#over()) return;
+      }
+    } else {
+      for await (const chunk of chunks) {
+        if (this.#over()) return;
+        if (this.#write(chunk)) await this.#drained();
+      }
+    }
+    if (this.#over()) return;
+    const { bytes } = this.#body;
+    if (bytes !== null && this.#written !== bytes) throw new Error(`${bytes} bytes promised, ${this.#written} read`);
+    this.#ended = true;
+    this.#req.end();
+  }
+
+  /** An answer is there. @returns whether the whole body had been written */
+  stop(): boolean {
+    this.#stopped = !this.#ended;
+    return this.#ended || this.#written === this.#body.bytes;
+  }
+
+  #over(): boolean {
+    return this.#req.destroyed || (this.#stopped && this.#written !== this.#body.bytes);
+  }
+
+  /** @returns true when the connection has enough for now */
+  #write(chunk: Uint8Array): boolean {
+    const { bytes } = this.#body;
+    if (bytes !== null && this.#written + chunk.byteLength > bytes) throw new Error(`more than ${bytes} bytes read`);
+    this.#written += chunk.byteLength;
+    return !this.#req.write(chunk) && this.#req.writableLength >= WRITE_AHEAD_BYTES;
+  }
+
+  #drained(): Promise<void> {
+    const req = this.#req;
+    return new Promise((resolve) => {
+      const done = () => {
+        req.off('drain', done).off('close', done).off('response', done);
+        resolve();
+      };
+      // A server that has answered and reads no further would never let it drain.
+      req.on('drain', done).on('close', done).on('response', done);
+    });
+  }
+}
+
+function abortError(sent: boolean): TransportError {
+  return new TransportError('Aborted', 'aborted by the caller', sent);
+}
