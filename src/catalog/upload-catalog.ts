@@ -89,11 +89,11 @@ export class UploadCatalog {
   }
 
   get #expiry(): RawBuilder<Date> {
-    return sql`now() + make_interval(secs => ${this.#settings.uploadExpiresSecs})`;
+    return sql`(now() + make_interval(secs => ${this.#settings.uploadExpiresSecs}))`;
   }
 
   get #recheck(): RawBuilder<Date> {
-    return sql`now() + make_interval(secs => ${this.#settings.discardRecheckSecs})`;
+    return sql`(now() + make_interval(secs => ${this.#settings.discardRecheckSecs}))`;
   }
 
   async create(upload: NewUpload, db: Db = this.#db): Promise<UploadRecord> {

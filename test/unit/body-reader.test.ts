@@ -12,7 +12,11 @@ async function readAll(reader: BodyReader): Promise<string> {
 }
 
 test('a body comes out as it went in', async () => {
-  using reader = new BodyReader(Readable.from([Buffer.from('ab'), Buffer.from('cd')], { objectMode: false }), 1000, never());
+  using reader = new BodyReader(
+    Readable.from([Buffer.from('ab'), Buffer.from('cd')], { objectMode: false }),
+    1000,
+    never(),
+  );
   assert.equal(await readAll(reader), 'abcd');
   assert.equal(reader.end, 'complete');
 });
