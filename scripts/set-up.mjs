@@ -1,0 +1,105 @@
+/**
+ * Runs before the npm scripts, so that a fresh clone needs nothing but `npm start` or `npm test`:
+ *
+ *   node scripts/set-up.mjs           installs the dependencies that package-lock.json names, when they are not there
+ *   node scripts/set-up.mjs --page    and builds the web page, when its sources are newer than what was built
+ *
+ * Plain JavaScript without dependencies: the first time, it runs on whatever Node the machine has.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const OLDEST_NODE = 18;
+
+if (Number(process.versions.node.split('.')[0]) < OLDEST_NODE) {
+  fail(`tus-relay needs Node ${OLDEST_NODE} or newer to set itself up; this is ${process.version}`);
+}
+if (!isInstalled()) {
+  say('installing dependencies (only the first time, and when they have changed) ...');
+  install();
+}
+if (process.argv.includes('--page') && !isPageBuilt()) {
+  say('building the web page ...');
+  buildPage();
+}
+
+/** Is node_modules what package-lock.json says? npm writes down what it has installed at the end of an installation. */
+function isInstalled() {
+  const wanted = readJson('package-lock.json');
+  const installed = readJson('node_modules/.package-lock.json');
+  if (wanted === null) fail('package-lock.json is missing or damaged');
+  if (installed === null || !existsSync(join(ROOT, nodeBinary()))) return false;
+  return Object.entries(wanted.packages).every(([path, entry]) => {
+    if (path === '') return true;
+    const found = installed.packages[path];
+    // What is for other systems is not installed, and nothing is missing for that.
+    if (found === undefined) return entry.optional === true || entry.devOptional === true;
+    return found.version === entry.version && found.integrity === entry.integrity;
+  });
+}
+
+/** With the npm and the Node of the machine: those under node_modules are about to be replaced. */
+function install() {
+  const path = (process.env.PATH ?? '').split(delimiter).filter((folder) => !/node_modules|node-gyp-bin/.test(folder));
+  // The page is built with development dependencies, NODE_ENV=production or not.
+  run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund'], { ...process.env, PATH: path.join(delimiter) });
+}
+
+function isPageBuilt() {
+  const built = modifiedMs(join(ROOT, 'client/dist/index.html'));
+  return built !== null && newestSourceMs() < built;
+}
+
+function newestSourceMs() {
+  const times = [modifiedMs(join(ROOT, 'package-lock.json')) ?? 0];
+  const folders = [join(ROOT, 'client')];
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      if (entry.name === 'dist' || entry.name === 'node_modules') continue;
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) folders.push(path);
+      times.push(modifiedMs(path) ?? 0); // a folder's own time tells of what was removed from it
+    }
+  }
+  return Math.max(...times);
+}
+
+function buildPage() {
+  run(join(ROOT, nodeBinary()), [join(ROOT, 'node_modules/vite/bin/vite.js'), 'build', 'client', '--logLevel', 'warn']);
+}
+
+function nodeBinary() {
+  return process.platform === 'win32' ? 'node_modules/node/bin/node.exe' : 'node_modules/node/bin/node';
+}
+
+function run(command, args, env = process.env) {
+  const shell = process.platform === 'win32' && command === 'npm'; // npm is a .cmd there
+  const { status, error, signal } = spawnSync(command, args, { cwd: ROOT, env, stdio: 'inherit', shell });
+  if (error) fail(`${command} cannot be run: ${error.message}`);
+  if (status !== 0) fail(`"${command} ${args.join(' ')}" ended with ${signal ?? `code ${status}`}`);
+}
+
+function readJson(path) {
+  try {
+    return JSON.parse(readFileSync(join(ROOT, path), 'utf8'));
+  } catch {
+    return null;
+  }
+}
+
+function modifiedMs(path) {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? null;
+}
+
+function say(text) {
+  console.error(`tus-relay: ${text}`);
+}
+
+function fail(text) {
+  say(text);
+  process.exit(1);
+}
