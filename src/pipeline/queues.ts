@@ -1,0 +1,103 @@
+import type { Queue } from 'pg-boss';
+
+/** The queues' names, as they stand in the database: never renamed once released. */
+export const QUEUES = {
+  completeUpload: 'complete-upload',
+  thumbnail: 'thumbnail',
+  thumbnailFailed: 'thumbnail-failed',
+  sweepUpload: 'sweep-upload',
+} as const;
+
+export type QueueName = (typeof QUEUES)[keyof typeof QUEUES];
+
+/** What a job of each queue carries: names of rows, never their content, which may have changed when it runs. */
+export interface JobData {
+  'complete-upload': {
+    uploadId: string;
+    /** S3 has said once that it knows neither the multipart upload nor the object. */
+    missedBefore?: boolean;
+  };
+  thumbnail: { fileId: string };
+  'thumbnail-failed': { fileId: string };
+  'sweep-upload': { uploadId: string };
+}
+
+export interface QueueDefinition {
+  /**
+   * What makes enqueuing idempotent: with the same key, another job is dropped while one is waiting or running
+   * ('exclusive'), or while one is waiting ('short': a running one may plan its own successor). Fixed once released.
+   */
+  readonly policy: 'exclusive' | 'short';
+  readonly options: Omit<Queue, 'name' | 'policy' | 'partition'>;
+  /** How soon a job that waits for its next try is noticed; a new job wakes its workers at once. */
+  readonly idlePollSecs: number;
+}
+
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** pg-boss has no "for ever": the largest integer, and fifty years for which an unfinished job is kept. */
+const WITHOUT_END = { retryLimit: 2 ** 31 - 1, retentionSeconds: 18_250 * DAY };
+
+/** A worker that has not been heard from for this long is taken for dead, and its job goes back to the queue. */
+const HEARTBEAT_SECS = 30;
+
+export const QUEUE_DEFINITIONS: Readonly<Record<QueueName, QueueDefinition>> = {
+  'complete-upload': {
+    policy: 'short', // a running one plans its second look at what is missing
+    idlePollSecs: 5,
+    options: {
+      ...WITHOUT_END,
+      retryDelay: 1,
+      retryBackoff: true,
+      retryDelayMax: MINUTE,
+      expireInSeconds: HOUR, // Complete of ten thousand parts takes minutes, a restored part longer
+      heartbeatSeconds: HEARTBEAT_SECS,
+      deleteAfterSeconds: HOUR,
+      notify: true,
+    },
+  },
+  thumbnail: {
+    policy: 'exclusive',
+    idlePollSecs: 10,
+    options: {
+      // About five hours of S3 being away. Not without end: an image that kills the decoder would kill it for ever.
+      retryLimit: 25,
+      retryDelay: 2,
+      retryBackoff: true,
+      retryDelayMax: 15 * MINUTE,
+      retentionSeconds: 30 * DAY,
+      expireInSeconds: 10 * MINUTE,
+      heartbeatSeconds: HEARTBEAT_SECS,
+      deleteAfterSeconds: HOUR,
+      deadLetter: QUEUES.thumbnailFailed,
+      notify: true,
+    },
+  },
+  'thumbnail-failed': {
+    policy: 'short',
+    idlePollSecs: 30,
+    options: {
+      ...WITHOUT_END,
+      retryDelay: 10,
+      retryBackoff: true,
+      retryDelayMax: 15 * MINUTE,
+      deleteAfterSeconds: DAY,
+    },
+  },
+  'sweep-upload': {
+    policy: 'short',
+    idlePollSecs: 30,
+    options: {
+      ...WITHOUT_END,
+      retryDelay: 5,
+      retryBackoff: true,
+      retryDelayMax: 15 * MINUTE,
+      expireInSeconds: HOUR,
+      heartbeatSeconds: HEARTBEAT_SECS,
+      deleteAfterSeconds: HOUR,
+      notify: true,
+    },
+  },
+};
