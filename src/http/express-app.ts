@@ -1,0 +1,73 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import express, { type Express, type RequestHandler, type Router } from 'express';
+import type { AllowedOrigins, TrustProxy } from '../config-values.ts';
+import type { Logger } from '../observability/logger.ts';
+import { allowOrigins } from './cors.ts';
+import { handleErrors, NotFoundError } from './error-response.ts';
+import { healthRoutes, type Readiness } from './health.ts';
+import { guardPaths } from './path-guard.ts';
+import { logRequests } from './request-log.ts';
+import { setTrustProxy } from './trust-proxy.ts';
+
+export interface ExpressAppParts {
+  logger: Logger;
+  readiness: Readiness;
+  trustProxy: TrustProxy;
+  corsOrigins: AllowedOrigins;
+  /** Path of the tus endpoint, without a slash at the end. */
+  basePath: string;
+  tus: { handle(request: IncomingMessage, response: ServerResponse): Promise<void> };
+  files: Router;
+  events: RequestHandler;
+  page: Router;
+}
+
+/** The whole HTTP surface, in the order in which a request meets it. */
+export function createExpressApp(parts: ExpressAppParts): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag'); // only files have one, and it is their id
+  app.enable('case sensitive routing');
+  app.set('query parser', 'simple');
+  setTrustProxy(app, parts.trustProxy);
+
+  const isTus = (path: string) => path === parts.basePath || path.startsWith(`${parts.basePath}/`);
+  const isQuiet = (path: string) => !isTus(path) && !path.startsWith('/api/');
+
+  app.use(logRequests(parts.logger, isQuiet));
+  app.use(closeWhileDraining(parts.readiness));
+  app.use(healthRoutes(parts.readiness));
+  app.use(forwardTus(isTus, parts.tus));
+  app.use(guardPaths);
+  app.use('/api', apiHeaders, allowOrigins(parts.corsOrigins));
+  app.get('/api/events', parts.events);
+  app.use('/api', parts.files);
+  app.use('/api', notFound);
+  app.use(parts.page);
+  app.use(notFound);
+  app.use(handleErrors(parts.logger));
+  return app;
+}
+
+/** A connection that is kept open would be cut in the middle of its next request. */
+function closeWhileDraining(readiness: Readiness): RequestHandler {
+  return (_request, response, next) => {
+    if (readiness.draining) response.setHeader('Connection', 'close');
+    next();
+  };
+}
+
+/** Mounted without `app.use(path, …)`, which would cut the path off: the protocol's code reads whole URLs. */
+function forwardTus(isTus: (path: string) => boolean, tus: ExpressAppParts['tus']): RequestHandler {
+  return async (request, response, next) => {
+    if (isTus(request.originalUrl.split('?', 1)[0] ?? '')) await tus.handle(request, response);
+    else next();
+  };
+}
+
+const apiHeaders: RequestHandler = (_request, response, next) => {
+  response.setHeader('X-Content-Type-Options', 'nosniff');
+  next();
+};
+
+const notFound: RequestHandler = (_request, _response, next) => next(new NotFoundError());

@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
+import { test } from 'node:test';
+import { withConfigTable } from '../../scripts/config-table.ts';
+import { ConfigError, type Environment, loadConfig } from '../../src/config.ts';
+import { formatBytes, GIB, MIB, TIB } from '../../src/config-values.ts';
+
+function problemsOf(env: Environment): readonly string[] {
+  try {
+    loadConfig(env);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    return error.problems;
+  }
+  return [];
+}
+
+test('with an empty environment everything is embedded and on the loopback address', () => {
+  const { config, secrets } = loadConfig({});
+  assert.equal(config.host, '127.0.0.1');
+  assert.equal(config.port, 8080);
+  assert.equal(config.basePath, '/files');
+  assert.equal(config.s3.kind, 'embedded');
+  assert.equal(config.partBytes, 8 * MIB);
+  assert.equal(config.maxUploadBytes, 5 * TIB);
+  assert.ok(isAbsolute(config.dataDir));
+  assert.deepEqual(secrets, { databaseUrl: null, s3Credentials: null });
+});
+
+test('an empty value counts as unset', () => {
+  assert.equal(loadConfig({ PORT: '', S3_BUCKET: ' ', REDIS_URL: '' }).config.port, 8080);
+});
+
+test('one error names every bad variable, with what was expected and what was found', () => {
+  const problems = problemsOf({
+    PORT: '65536',
+    BASE_PATH: '/api/files',
+    CORS_ORIGINS: 'https://a.example,nonsense',
+    MAX_UPLOAD_BYTES: '5MB',
+    LOG_LEVEL: 'loud',
+    IDLE_BODY_SECS: '1.5',
+  });
+  assert.equal(problems.length, 6);
+  assert.match(problems.join('\n'), /^PORT: expected a whole number from 0 to 65535, found "65536"$/m);
+  for (const name of ['BASE_PATH', 'CORS_ORIGINS', 'MAX_UPLOAD_BYTES', 'LOG_LEVEL', 'IDLE_BODY_SECS']) {
+    assert.ok(
+      problems.some((problem) => problem.startsWith(`${name}: expected `)),
+      name,
+    );
+  }
+});
+
+test('the value of a secret is never repeated', () => {
+  const problems = problemsOf({ DATABASE_URL: 'mysql://app:hunter2@db/app' });
+  assert.match(problems.join(), /^DATABASE_URL: expected a URL like postgres:/);
+  assert.doesNotMatch(problems.join(), /hunter2/);
+});
+
+test('what this version cannot do is refused rather than ignored', () => {
+  const problems = problemsOf({ REDIS_URL: 'redis://cache', WORKERS: '4' });
+  assert.deepEqual(
+    problems.map((problem) => problem.split(':')[0]),
+    ['REDIS_URL', 'WORKERS'],
+  );
+  assert.match(problems.join(), /not support it yet/);
+});
+
+const byteTexts: [string, number | null][] = [
+  ['5242880', 5 * MIB],
+  ['8MiB', 8 * MIB],
+  ['8 MiB', 8 * MIB],
+  ['0.5GiB', 512 * MIB],
+  ['5GiB', 5 * GIB],
+  ['4MiB', null],
+  ['6GiB', null],
+  ['5242881', null],
+  ['8MB', null],
+  ['8m', null],
+  ['-8MiB', null],
+  ['0x800000', null],
+  ['MiB', null],
+];
+for (const [value, expected] of byteTexts) {
+  test(`PART_BYTES=${value} is ${expected === null ? 'refused' : `${expected} bytes`}`, () => {
+    if (expected === null) assert.equal(problemsOf({ PART_BYTES: value }).length, 1);
+    else assert.equal(loadConfig({ PART_BYTES: value }).config.partBytes, expected);
+  });
+}
+
+test('a number of bytes is shown in the form that is read back', () => {
+  assert.deepEqual([1, 1000, 1024, 5 * MIB, 1536 * MIB, 50_000 * GIB].map(formatBytes), [
+    '1',
+    '1000',
+    '1KiB',
+    '5MiB',
+    '1536MiB',
+    '50000GiB',
+  ]);
+});
+
+const basePaths: [string, string | null][] = [
+  ['/files/', '/files'],
+  ['/a/files', '/a/files'],
+  ['/', null],
+  ['files', null],
+  ['/a//b', null],
+  ['/a/../b', null],
+  ['/a b', null],
+  ['/livez', null],
+  ['/assets/x', null],
+];
+for (const [value, expected] of basePaths) {
+  test(`BASE_PATH=${value} is ${expected ?? 'refused'}`, () => {
+    if (expected === null) assert.equal(problemsOf({ BASE_PATH: value }).length, 1);
+    else assert.equal(loadConfig({ BASE_PATH: value }).config.basePath, expected);
+  });
+}
+
+const proxies: [string, unknown][] = [
+  ['true', true],
+  ['false', false],
+  ['2', 2],
+  ['10.0.0.0/8, loopback', ['10.0.0.0/8', 'loopback']],
+  ['fd00::/8', ['fd00::/8']],
+  ['10.0.0.0/33', null],
+  ['proxy.example', null],
+];
+for (const [value, expected] of proxies) {
+  test(`TRUST_PROXY=${value} is ${expected === null ? 'refused' : 'understood'}`, () => {
+    if (expected === null) assert.equal(problemsOf({ TRUST_PROXY: value }).length, 1);
+    else assert.deepEqual(loadConfig({ TRUST_PROXY: value }).config.trustProxy, expected);
+  });
+}
+
+test('a bucket of one’s own brings its endpoint and credentials along', () => {
+  const { config, secrets } = loadConfig({
+    S3_BUCKET: 'uploads',
+    S3_ENDPOINT: 'https://s3.example.com/',
+    S3_KEY_PREFIX: 'team/a',
+    AWS_REGION: 'eu-central-1',
+    AWS_ACCESS_KEY_ID: 'id',
+    AWS_SECRET_ACCESS_KEY: 'key',
+  });
+  assert.deepEqual(config.s3, {
+    kind: 'external',
+    bucket: 'uploads',
+    endpoint: 'https://s3.example.com',
+    region: 'eu-central-1',
+    forcePathStyle: true,
+    payloadSigning: 'auto',
+  });
+  assert.equal(config.s3KeyPrefix, 'team/a/');
+  assert.deepEqual(secrets.s3Credentials, { accessKeyId: 'id', secretAccessKey: 'key' });
+});
+
+test('AWS itself is addressed by bucket name in the host', () => {
+  const { s3 } = loadConfig({ S3_BUCKET: 'uploads' }).config;
+  assert.equal(s3.kind === 'external' && s3.forcePathStyle, false);
+});
+
+test('an endpoint without a bucket, and half a pair of credentials, are mistakes', () => {
+  assert.match(problemsOf({ S3_ENDPOINT: 'http://localhost:9000' }).join(), /^S3_ENDPOINT: .*S3_BUCKET/);
+  assert.match(
+    problemsOf({ S3_BUCKET: 'uploads', AWS_ACCESS_KEY_ID: 'id' }).join(),
+    /^AWS_SECRET_ACCESS_KEY: expected together with AWS_ACCESS_KEY_ID/,
+  );
+});
+
+test('the machine’s own AWS account is left alone while the embedded S3 is in use', () => {
+  const env = { AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'key' };
+  assert.equal(loadConfig(env).secrets.s3Credentials, null);
+  assert.deepEqual(problemsOf({ AWS_ACCESS_KEY_ID: 'id' }), []);
+});
+
+test('the README’s table is the one that the schema makes', () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  assert.equal(readme, withConfigTable(readme), 'run: npm run docs:config');
+});
