@@ -143,18 +143,20 @@ export class HttpTransport {
         });
         socket.once('close', () => clearTimeout(connectTimer));
       });
-      req.on('timeout', () => {
+      const onSilence = () => {
         if (reply !== null && reply.readableLength > 0) {
           // It is us who do not read. Node's timer starts again with traffic only, which may never come.
-          req.socket?.setTimeout(this.#idleTimeoutMs);
+          req.socket?.setTimeout(this.#idleTimeoutMs, onSilence);
         } else {
           failWith('IdleTimeout', `nothing moved for ${this.#idleTimeoutMs} ms`);
         }
-      });
+      };
+      req.once('timeout', onSilence);
       req.on('error', (error: NodeJS.ErrnoException) => failWith(error.code ?? error.name, error.message, error));
       req.once('close', () => {
         clearTimeout(callTimer);
         call.signal?.removeEventListener('abort', onAbort);
+        req.socket?.off('timeout', onSilence);
         if (reply === null) failWith('ECONNRESET', 'closed without an answer');
       });
       req.once('response', (res) => {

@@ -82,6 +82,8 @@ export function errorOfThrown(operation: string, thrown: unknown): S3Error {
   if (httpStatus !== undefined && httpStatus >= 300) {
     return errorOfAnswer(operation, httpStatus, sdkCode(error.name), error.message);
   }
+  // The SDK's own word for an abort: it does not say how far the request had come.
+  if (error.name === 'AbortError') return new S3Error(operation, 'Aborted', null, 'unknown', { retryable: false });
   if (error.name === 'CredentialsProviderError') return errorOfPreparation(operation, error);
   const s3Code = typeof code === 'string' ? code : error.name;
   return new S3Error(operation, s3Code, httpStatus ?? null, 'unknown', { cause: new Error(error.message) });
