@@ -93,7 +93,7 @@ function describeProblem(
       retry: false,
     };
   }
-  if (error.cause instanceof TransportError) {
+  if (error.cause instanceof TransportError || code === 'Aborted') {
     if (/CERT|TLS|SSL/.test(code)) {
       return { kind: 'tls', message: `The TLS certificate of ${where} is not trusted (${code}).`, retry: false };
     }
