@@ -9,7 +9,10 @@ import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 export interface CallLimits {
   /** For a new connection, TLS included. */
   connectTimeoutMs?: number;
-  /** Silence on the connection; does not run while the reader of a reply is the one not reading. */
+  /**
+   * Silence on the connection. Does not run while the reader of a reply is the one not reading, and is twice as long in
+   * the midst of a reply.
+   */
   idleTimeoutMs?: number;
   /**
    * The whole call, its wait for a connection included; a streamed reply only until its headers. What may still reach
@@ -143,13 +146,17 @@ export class HttpTransport {
         });
         socket.once('close', () => clearTimeout(connectTimer));
       });
+      let silentSince = -1; // the socket's bytesRead when the reader was last seen to wait in vain
       const onSilence = () => {
-        if (reply !== null && reply.readableLength > 0) {
-          // It is us who do not read. Node's timer starts again with traffic only, which may never come.
-          req.socket?.setTimeout(this.#idleTimeoutMs, onSilence);
-        } else {
+        const bytesRead = req.socket?.bytesRead ?? 0;
+        if (reply === null || (reply.readableLength === 0 && bytesRead === silentSince)) {
           failWith('IdleTimeout', `nothing moved for ${this.#idleTimeoutMs} ms`);
+          return;
         }
+        // It was us who did not read, or we have just begun again: the server gets its full time from now on. Node's
+        // own timer would start again with traffic only, which may never come.
+        silentSince = reply.readableLength === 0 ? bytesRead : -1;
+        req.socket?.setTimeout(this.#idleTimeoutMs, onSilence);
       };
       req.once('timeout', onSilence);
       req.on('error', (error: NodeJS.ErrnoException) => failWith(error.code ?? error.name, error.message, error));
@@ -169,7 +176,12 @@ export class HttpTransport {
       });
 
       if (sending === null) req.end();
-      else sending.run().catch((cause: unknown) => failWith('BodyFailed', 'the payload could not be read', cause));
+      else {
+        sending.run().catch((cause: unknown) => {
+          // An answer that was there before counts, whatever became of the rest of the body.
+          if (reply === null) failWith('BodyFailed', 'the payload could not be read', cause);
+        });
+      }
     });
   }
 

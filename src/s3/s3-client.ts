@@ -1,5 +1,5 @@
 import { getFips } from 'node:crypto';
-import { S3Client } from '@aws-sdk/client-s3';
+import { S3 } from '@aws-sdk/client-s3';
 import type { HttpTransport } from './http-transport.ts';
 import { sdkRequestHandler } from './sdk-transport.ts';
 
@@ -19,8 +19,8 @@ export interface S3Settings {
 }
 
 /** @param transport what its requests go through; destroying the client closes it */
-export function createS3Client(settings: S3Settings, transport: HttpTransport): S3Client {
-  const client = new S3Client({
+export function createS3Client(settings: S3Settings, transport: HttpTransport): S3 {
+  const client = new S3({
     region: settings.region,
     forcePathStyle: settings.forcePathStyle,
     ...(settings.endpoint === undefined ? {} : { endpoint: settings.endpoint }),
