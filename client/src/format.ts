@@ -1,0 +1,106 @@
+/** How values read to a person. Pure functions. */
+import type { StoredFile } from './api.ts';
+
+const UNITS = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const;
+const STEP = 1000;
+
+/** `0 byte`, `940 kB`, `2.4 MB`: decimal units, as file managers show them. */
+export function formatBytes(bytes: number): string {
+  const power = bytes < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log10(bytes) / Math.log10(STEP)));
+  const value = bytes / STEP ** power;
+  return new Intl.NumberFormat('en', {
+    style: 'unit',
+    unit: UNITS[power] ?? 'byte',
+    unitDisplay: power === 0 ? 'long' : 'short',
+    maximumFractionDigits: power === 0 || value >= 100 ? 0 : 1,
+  }).format(value);
+}
+
+const SPANS: readonly (readonly [unit: Intl.RelativeTimeFormatUnit, seconds: number])[] = [
+  ['year', 31_536_000],
+  ['month', 2_592_000],
+  ['week', 604_800],
+  ['day', 86_400],
+  ['hour', 3_600],
+  ['minute', 60],
+];
+
+/** `just now`, `5 minutes ago`, `yesterday`. A clock that is ahead of the server's does not read as the future. */
+export function formatAge(date: Date, now: Date): string {
+  const seconds = Math.max(0, (now.getTime() - date.getTime()) / 1000);
+  const span = SPANS.find(([, length]) => seconds >= length);
+  if (span === undefined) return 'just now';
+  return new Intl.RelativeTimeFormat('en', { numeric: 'auto' }).format(-Math.floor(seconds / span[1]), span[0]);
+}
+
+/** `24 November 2026 at 08:55:12 GMT+1`, in the reader's time zone. */
+export function formatMoment(date: Date): string {
+  return new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeStyle: 'long' }).format(date);
+}
+
+export function nameOf(file: Pick<StoredFile, 'name'>): string {
+  return file.name ?? 'Untitled file';
+}
+
+/** The type to go by: what the bytes say, else what the client said. Without parameters; '' when nobody knows. */
+export function typeOf(file: Pick<StoredFile, 'contentType' | 'detectedType'>): string {
+  return ((file.detectedType ?? file.contentType ?? '').split(';', 1)[0] ?? '').trim().toLowerCase();
+}
+
+export type TypeFamily = 'image' | 'video' | 'audio' | 'archive' | 'document' | 'text' | 'other';
+
+export interface TypeLabel {
+  family: TypeFamily;
+  /** For a tile: at most five letters, `PDF`. */
+  short: string;
+  /** For a sentence: `PDF document`. */
+  long: string;
+}
+
+const KNOWN_TYPES: Readonly<Record<string, readonly [family: TypeFamily, short: string, long: string]>> = {
+  'image/jpeg': ['image', 'JPEG', 'JPEG image'],
+  'image/svg+xml': ['image', 'SVG', 'SVG image'],
+  'video/quicktime': ['video', 'MOV', 'QuickTime video'],
+  'video/x-matroska': ['video', 'MKV', 'Matroska video'],
+  'audio/mpeg': ['audio', 'MP3', 'MP3 audio'],
+  'application/pdf': ['document', 'PDF', 'PDF document'],
+  'application/msword': ['document', 'DOC', 'Word document'],
+  'application/vnd.openxmlformats-officedocument.wordprocessingml.document': ['document', 'DOCX', 'Word document'],
+  'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet': ['document', 'XLSX', 'Excel sheet'],
+  'application/vnd.openxmlformats-officedocument.presentationml.presentation': ['document', 'PPTX', 'PowerPoint'],
+  'application/zip': ['archive', 'ZIP', 'ZIP archive'],
+  'application/gzip': ['archive', 'GZ', 'Gzip archive'],
+  'application/x-gzip': ['archive', 'GZ', 'Gzip archive'],
+  'application/x-tar': ['archive', 'TAR', 'Tar archive'],
+  'application/x-7z-compressed': ['archive', '7Z', '7-Zip archive'],
+  'application/json': ['text', 'JSON', 'JSON'],
+  'text/plain': ['text', 'TXT', 'Plain text'],
+  'text/csv': ['text', 'CSV', 'CSV table'],
+  'text/markdown': ['text', 'MD', 'Markdown'],
+};
+
+export function labelOf(file: Pick<StoredFile, 'name' | 'contentType' | 'detectedType'>): TypeLabel {
+  const type = typeOf(file);
+  const known = KNOWN_TYPES[type];
+  if (known !== undefined) return { family: known[0], short: known[1], long: known[2] };
+  const [group = '', subtype = ''] = type.split('/');
+  const extension = /\.([a-z0-9]{1,5})$/i.exec(file.name ?? '')?.[1]?.toUpperCase();
+  const plain = subtype.replace(/^x-|^vnd\./, '').toUpperCase();
+  const word = /^[A-Z0-9]{1,5}$/.test(plain) ? plain : undefined;
+  switch (group) {
+    case 'image':
+    case 'video':
+    case 'audio': {
+      const short = word ?? extension ?? group.toUpperCase();
+      return { family: group, short, long: `${short} ${group === 'image' ? 'image' : group}` };
+    }
+    case 'text':
+      return { family: 'text', short: extension ?? word ?? 'TXT', long: `${extension ?? word ?? 'Plain'} text` };
+    default:
+      return {
+        family: 'other',
+        short: extension ?? 'FILE',
+        long: extension === undefined ? 'File' : `${extension} file`,
+      };
+  }
+}
