@@ -1,19 +1,18 @@
 /** How values read to a person. Pure functions. */
 import type { StoredFile } from './api.ts';
 
-const UNITS = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const;
-const STEP = 1000;
+const UNITS = ['bytes', 'KB', 'MB', 'GB', 'TB'] as const;
+const STEP = 1024;
 
-/** `0 byte`, `940 kB`, `2.4 MB`: decimal units, as file managers show them. */
+/** `12 bytes`, `940 KB`, `2.4 MB`: in steps of 1,024, as Uppy's panel above the list counts. */
 export function formatBytes(bytes: number): string {
-  const power = bytes < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log10(bytes) / Math.log10(STEP)));
-  const value = bytes / STEP ** power;
-  return new Intl.NumberFormat('en', {
-    style: 'unit',
-    unit: UNITS[power] ?? 'byte',
-    unitDisplay: power === 0 ? 'long' : 'short',
-    maximumFractionDigits: power === 0 || value >= 100 ? 0 : 1,
-  }).format(value);
+  let [value, power] = [bytes, 0];
+  while (value >= STEP && power < UNITS.length - 1) {
+    value /= STEP;
+    power += 1;
+  }
+  const digits = power === 0 || value >= 10 ? 0 : 1;
+  return `${value.toLocaleString('en', { maximumFractionDigits: digits })} ${bytes === 1 ? 'byte' : UNITS[power]}`;
 }
 
 const SPANS: readonly (readonly [unit: Intl.RelativeTimeFormatUnit, seconds: number])[] = [

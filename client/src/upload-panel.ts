@@ -12,7 +12,7 @@ type Meta = Record<string, unknown>;
 type Body = Record<string, never>;
 type PanelFile = UppyFile<Meta, Body>;
 
-const EMPTY_HEIGHT_PX = 248;
+const EMPTY_HEIGHT_PX = 256;
 const BUSY_HEIGHT_PX = 372;
 /** How long a file that has arrived stays in the panel with its tick, before only the list shows it. */
 const TICK_MS = 1_800;
@@ -56,14 +56,15 @@ export function openUploadPanel(
     width: '100%',
     height: EMPTY_HEIGHT_PX,
     theme: 'auto',
-    note: `Up to ${formatBytes(config.maxUploadBytes)} a file. Any type.`,
+    note: `Any type, up to ${formatBytes(config.maxUploadBytes)} each`,
     proudlyDisplayPoweredByUppy: false,
     singleFileFullScreen: false,
     doneButtonHandler: null,
     locale: {
       strings: {
         dashboardTitle: 'Files to upload',
-        dropPasteFiles: 'Drop files anywhere on this page, or %{browseFiles}',
+        dropPasteFiles: 'Drop files anywhere on this page %{browseFiles}',
+        browseFiles: 'Choose files',
         removeFile: 'Remove %{file}',
       },
     },
