@@ -31,14 +31,17 @@ export async function listen(handler: RequestListener, host: string, port: numbe
     },
     handler,
   );
-  server.on('clientError', (_error, socket) => {
-    // What is not HTTP gets one line that is, and is no reason for a line in the log.
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
-    else socket.destroy();
-  });
+  // No 'clientError' listener: Node's own answer to what is not HTTP (400, 408, 413, 431) knows whether an answer is
+  // under way on the connection already.
   await startListening(server, host, port);
   const closed = new Promise<void>((resolve) => server.once('close', resolve));
   let stopping = false;
+  server.on('request', (_request, response) => {
+    // `server.close()` ends the connections that are idle now; those that become so later are for us to end.
+    response.once('close', () => {
+      if (stopping) setImmediate(() => server.closeIdleConnections());
+    });
+  });
   const stopAccepting = () => {
     if (stopping) return;
     stopping = true;

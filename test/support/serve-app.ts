@@ -1,0 +1,33 @@
+import type { TestContext } from 'node:test';
+import { Router } from 'express';
+import { createExpressApp, type ExpressAppParts } from '../../src/http/express-app.ts';
+import { Readiness } from '../../src/http/health.ts';
+import { listen } from '../../src/http/http-server.ts';
+import { createLogger } from '../../src/observability/logger.ts';
+
+export interface ServedApp {
+  /** Without a slash at the end. */
+  url: string;
+  /** Every line that was logged, as it was parsed. */
+  logs: Record<string, unknown>[];
+}
+
+/** The Express app on a port of its own, with whatever parts a test is about; the others do nothing. */
+export async function serveApp(t: TestContext, parts: Partial<ExpressAppParts> = {}): Promise<ServedApp> {
+  const logs: Record<string, unknown>[] = [];
+  const app = createExpressApp({
+    logger: createLogger('debug', { write: (line) => logs.push(JSON.parse(line)) }),
+    readiness: new Readiness([]),
+    trustProxy: false,
+    corsOrigins: '*',
+    basePath: '/files',
+    tus: { handle: async (_request, response) => void response.writeHead(418).end() },
+    files: Router(),
+    events: (_request, response) => void response.end(),
+    page: Router(),
+    ...parts,
+  });
+  const server = await listen(app, '127.0.0.1', 0);
+  t.after(() => server.close(0));
+  return { url: `http://127.0.0.1:${server.address.port}`, logs };
+}
