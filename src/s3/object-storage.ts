@@ -89,7 +89,10 @@ export interface ObjectStorage {
     parts: readonly { partNumber: number; etag: string }[],
     options?: CallOptions,
   ): Promise<{ etag: string }>;
-  /** @returns 'missing' when S3 says NoSuchUpload */
+  /**
+   * @returns 'missing' when S3 says NoSuchUpload. 'aborted' may mean that it had been gone before (MinIO answers 204 to
+   * any id), so "gone for good" is for {@link listParts} to say.
+   */
   abortMultipartUpload(key: string, s3UploadId: string, options?: CallOptions): Promise<'aborted' | 'missing'>;
   /** All pages. @returns null when S3 says NoSuchUpload */
   listParts(key: string, s3UploadId: string, options?: CallOptions): Promise<StoredPart[] | null>;
