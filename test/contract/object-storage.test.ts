@@ -5,10 +5,10 @@ import type { S3Settings } from '../../src/s3/s3-client.ts';
 import { S3ObjectStorage } from '../../src/s3/s3-object-storage.ts';
 import { objectStorageContract } from './object-storage-suite.ts';
 
-const endpoint = process.env['TEST_S3_ENDPOINT'];
+const endpoint = process.env.TEST_S3_ENDPOINT;
 const SETTINGS: Omit<S3Settings, 'payloadSigning'> = {
   bucket: 'relay-contract',
-  region: process.env['AWS_REGION'] ?? 'us-east-1',
+  region: process.env.AWS_REGION ?? 'us-east-1',
   forcePathStyle: true,
   maxSockets: 16,
   ...(endpoint === undefined ? {} : { endpoint }),
