@@ -51,7 +51,7 @@ export class NotFoundError extends RelayError {
 export function handleErrors(logger: Logger): ErrorRequestHandler {
   return (error, request, response, _next) => {
     const answer = answerTo(error);
-    if (answer.status >= 500 && !clientIsGone(response)) {
+    if (answer.status >= 500 && !(response.destroyed && isBrokenConnection(error))) {
       const level = answer.status === 503 ? 'warn' : 'error';
       logger[level]({ requestId: requestIdOf(response), method: request.method, err: error }, 'request failed');
     }
@@ -70,9 +70,10 @@ export function sendError(response: Response, { status, code, message, retryAfte
   response.status(status).json({ code, message, requestId: requestIdOf(response) });
 }
 
-/** A client that vanished is no failure of ours: what broke off on its account is not worth a log line. */
-function clientIsGone(response: Response): boolean {
-  return response.destroyed || response.socket === null || response.socket.destroyed;
+/** A client that vanished in the middle of its answer is no failure of ours. */
+function isBrokenConnection(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  return typeof code === 'string' && /^(ECONNABORTED|ECONNRESET|EPIPE|ERR_STREAM_PREMATURE_CLOSE)$/.test(code);
 }
 
 /** @returns the 4xx that `http-errors` (Express, send, body-parser) put on an error; null for anything else */

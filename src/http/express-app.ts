@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import express, { type Express, type RequestHandler, type Router } from 'express';
 import type { AllowedOrigins, TrustProxy } from '../config-values.ts';
 import type { Logger } from '../observability/logger.ts';
+import { type PublicConfig, tellConfig } from './config-route.ts';
 import { allowOrigins } from './cors.ts';
 import { handleErrors, NotFoundError } from './error-response.ts';
 import { healthRoutes, type Readiness } from './health.ts';
@@ -14,8 +15,8 @@ export interface ExpressAppParts {
   readiness: Readiness;
   trustProxy: TrustProxy;
   corsOrigins: AllowedOrigins;
-  /** Path of the tus endpoint, without a slash at the end. */
-  basePath: string;
+  /** `tusEndpoint`: a path without a slash at the end. */
+  publicConfig: PublicConfig;
   tus: { handle(request: IncomingMessage, response: ServerResponse): Promise<void> };
   files: Router;
   events: RequestHandler;
@@ -31,7 +32,8 @@ export function createExpressApp(parts: ExpressAppParts): Express {
   app.set('query parser', 'simple');
   setTrustProxy(app, parts.trustProxy);
 
-  const isTus = (path: string) => path === parts.basePath || path.startsWith(`${parts.basePath}/`);
+  const { tusEndpoint } = parts.publicConfig;
+  const isTus = (path: string) => path === tusEndpoint || path.startsWith(`${tusEndpoint}/`);
   const isQuiet = (path: string) => !isTus(path) && !path.startsWith('/api/');
 
   app.use(logRequests(parts.logger, isQuiet));
@@ -40,6 +42,7 @@ export function createExpressApp(parts: ExpressAppParts): Express {
   app.use(forwardTus(isTus, parts.tus));
   app.use(guardPaths);
   app.use('/api', apiHeaders, allowOrigins(parts.corsOrigins));
+  app.get('/api/config', tellConfig(parts.publicConfig));
   app.get('/api/events', parts.events);
   app.use('/api', parts.files);
   app.use('/api', notFound);

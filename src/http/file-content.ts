@@ -49,7 +49,7 @@ export async function sendContent(
     // Asked for each time, since the file may have been deleted.
     'Cache-Control': 'private, no-cache',
   });
-  if (request.fresh) {
+  if (hasCurrent(request, etag)) {
     response.status(304).end();
     return;
   }
@@ -67,6 +67,12 @@ export async function sendContent(
     response.set('Content-Range', `bytes ${range.first}-${range.last}/${file.bytes}`);
   }
   await sendObject(request, response, storage, file.objectKey, range, () => new ContentMissingError(file.fileId));
+}
+
+/** If-None-Match, which outranks the `Cache-Control: no-cache` that fetch sends along with it. */
+export function hasCurrent(request: Request, etag: string): boolean {
+  const known = request.get('if-none-match')?.split(',') ?? [];
+  return known.some((value) => value.trim() === '*' || value.trim().replace(/^W\//, '') === etag);
 }
 
 /**

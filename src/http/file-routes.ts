@@ -1,7 +1,7 @@
 import { type Request, Router } from 'express';
 import { RelayError } from '../errors.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
-import { sendContent, sendObject } from './file-content.ts';
+import { hasCurrent, sendContent, sendObject } from './file-content.ts';
 import { type DescribedFile, describeFile, findVariant } from './file-json.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -85,13 +85,14 @@ export function fileRoutes({ files, storage, deleteFile, publicUrlBase }: FileRo
     const file = await getFile(request);
     const variant = findVariant(file, request.params.size);
     if (variant === null) throw new ThumbnailNotFoundError();
+    const etag = `"${file.fileId}-${variant.size}"`;
     response.set({
       'Content-Type': 'image/webp',
       'Cache-Control': `private, max-age=${YEAR_SECS}, immutable`,
-      ETag: `"${file.fileId}-${variant.size}"`,
+      ETag: etag,
       'X-Content-Type-Options': 'nosniff',
     });
-    if (request.fresh) response.status(304).end();
+    if (hasCurrent(request, etag)) response.status(304).end();
     else await sendObject(request, response, storage, variant.objectKey, null, () => new ThumbnailNotFoundError());
   });
 

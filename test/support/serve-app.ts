@@ -20,7 +20,7 @@ export async function serveApp(t: TestContext, parts: Partial<ExpressAppParts> =
     readiness: new Readiness([]),
     trustProxy: false,
     corsOrigins: '*',
-    basePath: '/files',
+    publicConfig: { tusEndpoint: '/files', maxUploadBytes: 1e9 },
     tus: { handle: async (_request, response) => void response.writeHead(418).end() },
     files: Router(),
     events: (_request, response) => void response.end(),

@@ -113,7 +113,7 @@ test('what is not HTTP gets a 400, and the server lives on', async (t) => {
 test('whole URLs reach the tus endpoint, however deep it lies, and nothing else does', async (t) => {
   const seen: string[] = [];
   const { url } = await serveApp(t, {
-    basePath: '/a/files',
+    publicConfig: { tusEndpoint: '/a/files', maxUploadBytes: 1e9 },
     tus: {
       handle: async (request, response) => {
         seen.push(request.url ?? '');
