@@ -2,6 +2,7 @@ import Uppy, { type UppyFile } from '@uppy/core';
 import Dashboard from '@uppy/dashboard';
 import GoldenRetriever from '@uppy/golden-retriever';
 import Tus from '@uppy/tus';
+import { resumeAfterReload } from './after-reload.ts';
 import type { Announce } from './announcer.ts';
 import type { ServerConfig } from './api.ts';
 import { formatBytes } from './format.ts';
@@ -75,6 +76,7 @@ export function openUploadPanel(
 
   takeDroppedFiles((files) => addFiles(uppy, files));
   resumeAfterReload(uppy);
+  retryWhenOnline(uppy);
   followOutcomes(uppy, announce, onStored);
   followHeight(uppy);
   followTitle(uppy);
@@ -89,17 +91,8 @@ function addFiles(uppy: Uppy<Meta, Body>, files: readonly File[]): void {
   }
 }
 
-/**
- * What was under way goes on by itself. Two cases wait for the person, and Uppy's panel says so: an upload that was
- * paused, and a file that the browser kept no copy of and that has to be chosen again.
- */
-function resumeAfterReload(uppy: Uppy<Meta, Body>): void {
-  uppy.on('restored', () => {
-    const unfinished = uppy.getFiles().filter((file) => !file.progress.uploadComplete);
-    const waits = unfinished.some((file) => file.isGhost) || unfinished.every((file) => file.isPaused);
-    if (unfinished.length > 0 && !waits) uppy.emit('restore-confirmed');
-  });
-  // With a way to the server again, what failed for the lack of one is tried again too.
+/** With a way to the server again, what failed for the lack of one is tried again. */
+function retryWhenOnline(uppy: Uppy<Meta, Body>): void {
   window.addEventListener('online', () => {
     if (uppy.getFiles().some((file) => file.error)) void uppy.retryAll();
   });
