@@ -1,4 +1,4 @@
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
 import type { AllowedOrigins } from '../config-values.ts';
 
 const METHODS = 'GET, HEAD, POST, DELETE, OPTIONS';
@@ -10,21 +10,26 @@ const PREFLIGHT_MAX_AGE_SECS = 86_400;
 /** Lets pages of other origins use the API, and answers their preflights. The tus endpoint has its own. */
 export function allowOrigins(allowed: AllowedOrigins): RequestHandler {
   return (request, response, next) => {
-    const origin = request.get('origin');
-    if (allowed !== '*') response.vary('Origin');
-    if (origin !== undefined && (allowed === '*' || allowed.includes(origin.toLowerCase()))) {
-      response.setHeader('Access-Control-Allow-Origin', allowed === '*' ? '*' : origin);
-      response.setHeader('Access-Control-Expose-Headers', EXPOSED_HEADERS);
-      if (request.method === 'OPTIONS' && request.get('access-control-request-method') !== undefined) {
-        response.setHeader('Access-Control-Allow-Methods', METHODS);
-        response.setHeader('Access-Control-Allow-Headers', ALLOWED_HEADERS);
-        response.setHeader('Access-Control-Max-Age', PREFLIGHT_MAX_AGE_SECS);
-      }
-    }
-    if (request.method === 'OPTIONS') {
-      response.status(204).end();
+    const isAllowed = setOriginHeaders(request, response, allowed);
+    if (request.method !== 'OPTIONS') {
+      next();
       return;
     }
-    next();
+    if (isAllowed) {
+      response.setHeader('Access-Control-Allow-Methods', METHODS);
+      response.setHeader('Access-Control-Allow-Headers', ALLOWED_HEADERS);
+      response.setHeader('Access-Control-Max-Age', PREFLIGHT_MAX_AGE_SECS);
+    }
+    response.status(204).end();
   };
+}
+
+/** @returns whether the page that asks may read the answer; false also for what is no page of another origin */
+export function setOriginHeaders(request: Request, response: Response, allowed: AllowedOrigins): boolean {
+  const origin = request.get('origin');
+  if (allowed !== '*') response.vary('Origin');
+  if (origin === undefined || (allowed !== '*' && !allowed.includes(origin.toLowerCase()))) return false;
+  response.setHeader('Access-Control-Allow-Origin', allowed === '*' ? '*' : origin);
+  response.setHeader('Access-Control-Expose-Headers', EXPOSED_HEADERS);
+  return true;
 }

@@ -51,12 +51,12 @@ export async function appendToUpload(
   try {
     await append.take(body);
     await append.end();
-    return { upload: ledger.upload, bodyEnd: body.end ?? 'complete' };
   } finally {
     await append.settle();
     // Should the catalog be away, the token stays: the next claim then treats this writer as one that may still send.
     await ledger.letGo().catch(() => {});
   }
+  return { upload: ledger.upload, bodyEnd: body.end ?? 'complete' };
 }
 
 class Append {

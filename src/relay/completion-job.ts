@@ -1,6 +1,7 @@
 import type { Database, Trx } from '../catalog/database.ts';
 import type { UploadCatalog } from '../catalog/upload-catalog.ts';
-import { type JobQueue, QUEUES } from '../pipeline/job-queue.ts';
+import type { JobEnqueuer } from '../pipeline/job-queue.ts';
+import { type JobData, QUEUES } from '../pipeline/queues.ts';
 import { CompletionMissingError, type UploadCompleter } from './complete-upload.ts';
 import { UploadGoneError } from './relay-errors.ts';
 
@@ -9,24 +10,18 @@ const FIRST_TRY_AFTER_SECS = 15;
 /** Longer than any CompleteMultipartUpload: "absent" said twice this far apart is no Complete that is still at work. */
 const LONGEST_COMPLETE_SECS = 300;
 
-export interface CompletionJob {
-  uploadId: string;
-  /** S3 has said once that it knows neither the multipart upload nor the object. */
-  missedBefore?: boolean;
-}
-
 /** In the transaction of the commit that stored the last byte. */
-export function enqueueCompletion(queue: JobQueue, trx: Trx, uploadId: string, afterSecs = FIRST_TRY_AFTER_SECS) {
-  return queue.enqueue(trx, QUEUES.completeUpload, { uploadId } satisfies CompletionJob, { startAfterSecs: afterSecs });
+export function enqueueCompletion(queue: JobEnqueuer, trx: Trx, uploadId: string, afterSecs = FIRST_TRY_AFTER_SECS) {
+  return queue.enqueue(trx, QUEUES.completeUpload, { uploadId }, { startAfterSecs: afterSecs });
 }
 
 /** What throws is tried again by the queue, with back-off and without end. */
 export async function runCompletionJob(
-  job: CompletionJob,
+  job: JobData['complete-upload'],
   completer: UploadCompleter,
   catalog: UploadCatalog,
   database: Database,
-  queue: JobQueue,
+  queue: JobEnqueuer,
 ): Promise<void> {
   try {
     await completer.complete(job.uploadId);
@@ -38,9 +33,14 @@ export async function runCompletionJob(
       return;
     }
     await database.transaction((trx) =>
-      queue.enqueue(trx, QUEUES.completeUpload, { ...job, missedBefore: true } satisfies CompletionJob, {
-        startAfterSecs: LONGEST_COMPLETE_SECS,
-      }),
+      queue.enqueue(
+        trx,
+        QUEUES.completeUpload,
+        { ...job, missedBefore: true },
+        {
+          startAfterSecs: LONGEST_COMPLETE_SECS,
+        },
+      ),
     );
   }
 }

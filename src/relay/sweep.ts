@@ -1,6 +1,6 @@
 import type { Database } from '../catalog/database.ts';
 import type { EndedUpload, UploadCatalog } from '../catalog/upload-catalog.ts';
-import type { JobQueue } from '../pipeline/job-queue.ts';
+import type { JobEnqueuer } from '../pipeline/job-queue.ts';
 import { enqueueCompletion } from './completion-job.ts';
 import type { DiscardWorker } from './discard-worker.ts';
 
@@ -9,7 +9,7 @@ const BATCH = 100;
 export interface SweeperDependencies {
   database: Database;
   catalog: UploadCatalog;
-  queue: JobQueue;
+  queue: JobEnqueuer;
   discards: DiscardWorker;
   onExpired?: (upload: EndedUpload) => void;
   onFailure: (error: unknown) => void;

@@ -96,7 +96,7 @@ export class UploadLedger {
   async commitTail(segment: TailSegment, replacesTail: boolean): Promise<void> {
     const step = this.#step(this.#upload.offsetBytes + segmentGain(segment, replacesTail, this.#upload));
     this.#applied(await this.#catalog.commitTail({ ...step, segment, replacesTail, cleanEnd: this.#clean }));
-    this.#upload = { ...this.#upload, offsetBytes: step.toBytes };
+    this.#upload = { ...this.#upload, offsetBytes: step.toBytes, writer: this.#clean ? null : this.token };
     this.#ended = true;
   }
 
@@ -107,7 +107,7 @@ export class UploadLedger {
       this.#applied(await this.#catalog.commitLast(trx, { ...step, part, unclean: !this.#clean, detectedType }));
       await end.enqueueCompletion(trx, step.uploadId);
     });
-    this.#upload = { ...this.#upload, offsetBytes: step.toBytes, state: 'completing' };
+    this.#upload = { ...this.#upload, offsetBytes: step.toBytes, state: 'completing', writer: null };
     this.#ended = true;
   }
 
@@ -132,6 +132,7 @@ export class UploadLedger {
     if (this.#ended || !this.#clean) return;
     this.#ended = true;
     await this.#catalog.release({ uploadId: this.#upload.uploadId, token: this.token });
+    this.#upload = { ...this.#upload, writer: null };
   }
 
   #step(toBytes: number): Step {

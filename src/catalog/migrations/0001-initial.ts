@@ -65,6 +65,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       created_at timestamptz NOT NULL DEFAULT now()
     )`.execute(db);
   await sql`CREATE INDEX files_newest ON files (created_at DESC, id DESC)`.execute(db);
+  await sql`CREATE INDEX files_newest_of_owner ON files (owner, created_at DESC, id DESC)`.execute(db);
   await sql`CREATE UNIQUE INDEX files_object_key ON files (object_key)`.execute(db);
 
   await sql`

@@ -1,0 +1,261 @@
+import { type Kysely, sql } from 'kysely';
+import { RelayError } from '../errors.ts';
+import type { Database, Trx } from './database.ts';
+import { decodeFileCursor, encodeFileCursor } from './file-cursor.ts';
+import type { Schema } from './schema.ts';
+
+/** A stored file, in the program's words. */
+export interface FileRecord {
+  /** The upload's id. */
+  readonly fileId: string;
+  readonly owner: string;
+  readonly objectKey: string;
+  readonly bytes: number;
+  /** The client's word. */
+  readonly declaredType: string | null;
+  /** What the first bytes say. */
+  readonly detectedType: string | null;
+  readonly fileName: string | null;
+  /** Pixels, upright; null for what is not an image, or not looked at yet. */
+  readonly width: number | null;
+  readonly height: number | null;
+  /** A sentence for the user when processing failed. */
+  readonly problem: string | null;
+  readonly thumbnailsPending: boolean;
+  readonly createdAt: Date;
+  /** Smallest first. */
+  readonly variants: readonly FileVariant[];
+}
+
+export interface FileVariant {
+  /** Pixels of the square that it fits into. */
+  readonly size: number;
+  readonly objectKey: string;
+  readonly bytes: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+export type NewFile = Pick<
+  FileRecord,
+  'fileId' | 'owner' | 'objectKey' | 'bytes' | 'declaredType' | 'detectedType' | 'fileName' | 'thumbnailsPending'
+>;
+
+export interface FilePage {
+  limit: number;
+  /** As {@link FileCatalog.listFiles} gave it; null for the first page. */
+  cursor: string | null;
+  /** Only the files of this owner. */
+  owner?: string;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/**
+ * Adds the record of a finished upload. Part of the finishing transaction: a second record of the same upload is an
+ * error that undoes it.
+ */
+export async function insertFile(trx: Trx, file: NewFile): Promise<void> {
+  await trx
+    .insertInto('files')
+    .values({
+      id: file.fileId,
+      owner: file.owner,
+      object_key: file.objectKey,
+      bytes: file.bytes,
+      declared_type: file.declaredType,
+      detected_type: file.detectedType,
+      file_name: file.fileName,
+      thumbnails_pending: file.thumbnailsPending,
+    })
+    .execute();
+}
+
+export class FileCatalog {
+  readonly #database: Database;
+  readonly #recheckSecs: number;
+
+  /** @param options.discardRecheckSecs `DISCARD_RECHECK_SECS` of the design: when a late request can be no more */
+  constructor(database: Database, options: { discardRecheckSecs?: number } = {}) {
+    this.#database = database;
+    this.#recheckSecs = options.discardRecheckSecs ?? 1_800;
+  }
+
+  /**
+   * Newest first. Files that are added or deleted meanwhile neither repeat nor hide others on later pages.
+   *
+   * @throws RelayError 400 `invalid_cursor` when the cursor is none of ours
+   */
+  async listFiles({ limit, cursor, owner }: FilePage): Promise<{ files: FileRecord[]; next: string | null }> {
+    const after = cursor === null ? null : decodeFileCursor(cursor);
+    const rows = await selectFiles(this.#database.db)
+      .$if(owner !== undefined, (query) => query.where('files.owner', '=', owner as string))
+      .$if(after !== null, (query) =>
+        query.where(
+          sql<boolean>`(files.created_at, files.id) < (${after?.createdAt}::timestamptz, ${after?.fileId}::uuid)`,
+        ),
+      )
+      .orderBy('files.created_at', 'desc')
+      .orderBy('files.id', 'desc')
+      .limit(limit + 1)
+      .execute();
+    const page = rows.slice(0, limit);
+    const last = page.at(-1);
+    const next =
+      rows.length > limit && last !== undefined
+        ? encodeFileCursor({ createdAt: last.exact_created_at, fileId: last.id })
+        : null;
+    return { files: page.map(toFileRecord), next };
+  }
+
+  /** @returns null when there is none, also for what is no id at all */
+  async findFile(fileId: string): Promise<FileRecord | null> {
+    if (!UUID.test(fileId)) return null;
+    const row = await selectFiles(this.#database.db).where('files.id', '=', fileId).executeTakeFirst();
+    return row === undefined ? null : toFileRecord(row);
+  }
+
+  /** @throws RelayError 404 `file_not_found` */
+  async getFile(fileId: string): Promise<FileRecord> {
+    const file = await this.findFile(fileId);
+    if (file === null) throw new RelayError('file_not_found', 404, `there is no file ${fileId}`);
+    return file;
+  }
+
+  /**
+   * Records what the thumbnail job made; a second time replaces the first.
+   *
+   * @returns false when the file has been deleted meanwhile: its thumbnails are then discards, committed with the look
+   */
+  async setThumbnails(
+    fileId: string,
+    made: { width: number; height: number; variants: readonly FileVariant[] },
+  ): Promise<boolean> {
+    return this.#database.transaction(async (trx) => {
+      await lockUpload(trx, fileId);
+      const updated = await trx
+        .updateTable('files')
+        .set({ width: made.width, height: made.height, problem: null, thumbnails_pending: false })
+        .where('id', '=', fileId)
+        .returning('id')
+        .executeTakeFirst();
+      if (updated === undefined) {
+        const keys = made.variants.map((variant) => variant.objectKey);
+        await this.#insertDiscards(trx, fileId, keys);
+        return false;
+      }
+      await trx.deleteFrom('file_variants').where('file_id', '=', fileId).execute();
+      if (made.variants.length > 0) {
+        await trx
+          .insertInto('file_variants')
+          .values(made.variants.map((it) => toVariantRow(fileId, it)))
+          .execute();
+      }
+      return true;
+    });
+  }
+
+  /**
+   * For an earlier try that may have stored thumbnails and died before it could say so, when the file has been deleted
+   * since: makes discards of them. Does nothing while the file is there.
+   *
+   * @param suffixes what the keys of thumbnails have after the file's own
+   */
+  async discardOrphanedThumbnails(fileId: string, suffixes: readonly string[]): Promise<void> {
+    await this.#database.transaction(async (trx) => {
+      await lockUpload(trx, fileId);
+      const upload = await trx
+        .selectFrom('uploads')
+        .leftJoin('files', 'files.id', 'uploads.id')
+        .select('uploads.object_key')
+        .where('uploads.id', '=', fileId)
+        .where('files.id', 'is', null)
+        .executeTakeFirst();
+      if (upload === undefined) return;
+      await this.#insertDiscards(
+        trx,
+        fileId,
+        suffixes.map((suffix) => `${upload.object_key}${suffix}`),
+      );
+    });
+  }
+
+  /**
+   * Records why there are no thumbnails, for the user to read.
+   *
+   * @returns false when the file has been deleted meanwhile
+   */
+  async setProblem(fileId: string, sentence: string): Promise<boolean> {
+    const updated = await this.#database.db
+      .updateTable('files')
+      .set({ problem: sentence, thumbnails_pending: false })
+      .where('id', '=', fileId)
+      .returning('id')
+      .executeTakeFirst();
+    return updated !== undefined;
+  }
+
+  async #insertDiscards(trx: Trx, uploadId: string, objectKeys: readonly string[]): Promise<void> {
+    if (objectKeys.length === 0) return;
+    const recheckAt = sql<Date>`now() + make_interval(secs => ${this.#recheckSecs})`;
+    await trx
+      .insertInto('discards')
+      .values(
+        objectKeys.map((key) => ({ upload_id: uploadId, object_key: key, s3_upload_id: null, recheck_at: recheckAt })),
+      )
+      .execute();
+  }
+}
+
+/**
+ * Whoever deletes a file holds its upload's row, reads its thumbnails and only then deletes it; without the same lock
+ * thumbnails recorded in between would vanish from the catalog and stay in S3.
+ */
+async function lockUpload(trx: Trx, uploadId: string): Promise<void> {
+  await trx.selectFrom('uploads').select('id').where('id', '=', uploadId).forShare().execute();
+}
+
+function selectFiles(db: Kysely<Schema>) {
+  return db
+    .selectFrom('files')
+    .selectAll('files')
+    .select([
+      // A Date has milliseconds, the database microseconds: a cursor made of a Date would skip or repeat files.
+      sql<string>`to_char(files.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`.as('exact_created_at'),
+      sql<FileVariant[]>`(
+      SELECT coalesce(json_agg(json_build_object('size', v.size, 'objectKey', v.object_key, 'bytes', v.bytes,
+        'width', v.width, 'height', v.height) ORDER BY v.size), '[]')
+      FROM file_variants v WHERE v.file_id = files.id)`.as('variants'),
+    ]);
+}
+
+type FileRow = Awaited<ReturnType<ReturnType<typeof selectFiles>['executeTakeFirstOrThrow']>>;
+
+function toFileRecord(row: FileRow): FileRecord {
+  return {
+    fileId: row.id,
+    owner: row.owner,
+    objectKey: row.object_key,
+    bytes: row.bytes,
+    declaredType: row.declared_type,
+    detectedType: row.detected_type,
+    fileName: row.file_name,
+    width: row.width,
+    height: row.height,
+    problem: row.problem,
+    thumbnailsPending: row.thumbnails_pending,
+    createdAt: row.created_at,
+    variants: row.variants,
+  };
+}
+
+function toVariantRow(fileId: string, variant: FileVariant) {
+  return {
+    file_id: fileId,
+    size: variant.size,
+    object_key: variant.objectKey,
+    bytes: variant.bytes,
+    width: variant.width,
+    height: variant.height,
+  };
+}

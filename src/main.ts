@@ -1,0 +1,131 @@
+/** The command line: reads arguments and environment, starts the server, and ends it when a signal asks for that. */
+import { parseArgs } from 'node:util';
+import pkg from '../package.json' with { type: 'json' };
+import { type RunningServer, startServer } from './app.ts';
+import { loadConfig, variables } from './config.ts';
+import { StartError, UnavailableError } from './errors.ts';
+import { createLogger, type Logger } from './observability/logger.ts';
+
+/** npm hands on the signal that a terminal gave to it and to us: two signals that close are one wish. */
+const SAME_WISH_MS = 1_000;
+/** What closing may take beyond DRAIN_SECS before the process ends anyway: nothing is lost by that (V1). */
+const CLOSE_MS = 5_000;
+
+await main(process.argv.slice(2));
+
+async function main(args: string[]): Promise<void> {
+  const wish = readArguments(args);
+  if (wish !== 'start') {
+    process.stdout.write(wish === 'version' ? `${pkg.version}\n` : help());
+    return;
+  }
+  // Until there is something to close, a signal just ends the process, also where it is pid 1 of a container.
+  const endAtOnce = (signal: NodeJS.Signals) => process.exit(signal === 'SIGINT' ? 130 : 143);
+  process.on('SIGINT', endAtOnce).on('SIGTERM', endAtOnce);
+  try {
+    const { config, secrets } = loadConfig(process.env);
+    const logger = createLogger(config.logLevel);
+    endOnUncaughtErrors(logger);
+    const server = await startServer(config, secrets, logger);
+    process.off('SIGINT', endAtOnce).off('SIGTERM', endAtOnce);
+    closeOnSignals(server, logger, config.drainSecs * 1_000 + CLOSE_MS);
+    process.stdout.write(banner(server));
+    logger.info({ version: pkg.version, ...publicAddresses(server) }, 'ready');
+  } catch (error) {
+    process.stderr.write(`tus-relay: ${explainFailedStart(error)}\n`);
+    process.exit(1);
+  }
+}
+
+function readArguments(args: string[]): 'start' | 'help' | 'version' {
+  try {
+    const { values } = parseArgs({
+      args,
+      options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'v' } },
+    });
+    if (values.help) return 'help';
+    return values.version ? 'version' : 'start';
+  } catch (error) {
+    process.stderr.write(`tus-relay: ${error instanceof Error ? error.message : String(error)}\n\n${help()}`);
+    process.exit(2);
+  }
+}
+
+function help(): string {
+  const lines = Object.entries(variables).map(([name, variable]) => {
+    const { preset, about } = variable.meta() as { preset?: string; about: string };
+    return `  ${name.padEnd(24)}${about.replaceAll('`', '')}${preset === undefined ? '' : ` (${preset})`}`;
+  });
+  return [
+    'tus-relay: a resumable-upload server, tus in, S3 out.',
+    '',
+    'Usage: tus-relay [--help] [--version]',
+    '',
+    'All settings come from the environment:',
+    ...lines,
+    '',
+  ].join('\n');
+}
+
+/** One sentence for the operator; only what nobody foresaw keeps its stack. */
+function explainFailedStart(error: unknown): string {
+  if (error instanceof StartError || error instanceof UnavailableError) return error.message;
+  return `cannot start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+}
+
+function banner({ addresses, dataDir }: RunningServer): string {
+  const { embeddedS3 } = addresses;
+  const rows: [string, string][] = [
+    ['Page', addresses.page],
+    ['tus endpoint', addresses.tus],
+    ['S3', embeddedS3 === null ? addresses.s3 : `${addresses.s3}  (embedded, development only)`],
+  ];
+  if (embeddedS3 !== null) {
+    rows.push(['  bucket', embeddedS3.bucket]);
+    rows.push(['  access key', embeddedS3.accessKeyId]);
+    rows.push(['  secret key', embeddedS3.secretAccessKey]);
+  }
+  rows.push(['Database', addresses.database]);
+  if (dataDir !== null) rows.push(['Data', dataDir]);
+  const lines = rows.map(([name, value]) => `  ${name.padEnd(14)}${value}`);
+  return `\ntus-relay ${pkg.version}\n\n${lines.join('\n')}\n\n`;
+}
+
+function publicAddresses({ addresses }: RunningServer): object {
+  const { page, tus, s3 } = addresses;
+  return { page, tus, s3 };
+}
+
+function closeOnSignals(server: RunningServer, logger: Logger, limitMs: number): void {
+  let firstMs: number | null = null;
+  const onSignal = async (signal: NodeJS.Signals) => {
+    if (firstMs !== null) {
+      if (performance.now() - firstMs < SAME_WISH_MS) return;
+      logger.warn({ signal }, 'second signal: ending at once');
+      process.exit(1);
+    }
+    firstMs = performance.now();
+    logger.info({ signal }, 'shutting down');
+    setTimeout(() => {
+      logger.error('the shutdown did not end in time');
+      process.exit(1);
+    }, limitMs);
+    try {
+      await server.close();
+      logger.info('closed');
+      process.exit(0);
+    } catch (error) {
+      logger.error({ err: error }, 'the shutdown failed');
+      process.exit(1);
+    }
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+}
+
+/** Nothing is lost when the process ends (V1, V3); a process in an unknown state could lose something. */
+function endOnUncaughtErrors(logger: Logger): void {
+  process.on('uncaughtException', (error, origin) => {
+    logger.fatal({ err: error, origin }, 'an error that nobody handles');
+    process.exit(1);
+  });
+}

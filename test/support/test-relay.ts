@@ -1,0 +1,84 @@
+import { Readable } from 'node:stream';
+import type { TestContext } from 'node:test';
+import type { Database } from '../../src/catalog/database.ts';
+import { DiscardCatalog } from '../../src/catalog/discard-catalog.ts';
+import { UploadCatalog } from '../../src/catalog/upload-catalog.ts';
+import type { FileEvent } from '../../src/pipeline/event-bus.ts';
+import type { JobEnqueuer } from '../../src/pipeline/job-queue.ts';
+import type { Clock } from '../../src/relay/clock.ts';
+import { UploadCompleter } from '../../src/relay/complete-upload.ts';
+import { enqueueCompletion } from '../../src/relay/completion-job.ts';
+import { DiscardWorker } from '../../src/relay/discard-worker.ts';
+import type { EndOfBytes } from '../../src/relay/upload-ledger.ts';
+import { type RelaySettings, UploadRelay } from '../../src/relay/upload-relay.ts';
+import { MemoryObjectStorage } from './memory-object-storage.ts';
+import { openTestDatabase } from './test-database.ts';
+
+/** Time that does not make a test wait: sleeping is over at once, and the clock moves by as much. */
+export function impatientClock(): Clock {
+  let nowMs = 0;
+  return {
+    now: () => nowMs,
+    sleep: async (ms) => {
+      nowMs += ms;
+      await new Promise((resolve) => setImmediate(resolve));
+    },
+    random: () => 0.5,
+  };
+}
+
+/** The relay on a real catalog (in memory) and an S3 in memory, with small parts. */
+export async function startTestRelay(t: TestContext, settings: Partial<RelaySettings> = {}) {
+  const database = await openTestDatabase(t);
+  const storage = new MemoryObjectStorage();
+  return { database, storage, ...startNode(database, storage, settings) };
+}
+
+/** A node of its own beside others on the same catalog and storage. */
+export function startNode(database: Database, storage: MemoryObjectStorage, settings: Partial<RelaySettings> = {}) {
+  const clock = impatientClock();
+  const catalog = new UploadCatalog(database, { uploadExpiresSecs: 3600, discardRecheckSecs: 1800 });
+  const jobs: { queue: string; data: unknown }[] = [];
+  const queue: JobEnqueuer = {
+    async enqueue(_handle, name, data) {
+      jobs.push({ queue: name, data });
+    },
+  };
+  const finished: string[] = [];
+  const end: EndOfBytes = {
+    async recordFinished(_trx, upload) {
+      finished.push(upload.uploadId);
+    },
+    enqueueCompletion: (trx, uploadId) => enqueueCompletion(queue, trx, uploadId),
+  };
+  const events: FileEvent[] = [];
+  const failures: unknown[] = [];
+  const discards = new DiscardWorker(new DiscardCatalog(database), storage, (error) => failures.push(error));
+  const completer = new UploadCompleter({ database, catalog, storage, clock, end });
+  const relay = new UploadRelay(
+    { maxUploadBytes: 1e9, partBytes: 1000, maxParts: 10_000, idleBodyMs: 10_000, keyPrefix: '', ...settings },
+    {
+      ...{ database, catalog, storage, completer, discards, end, clock },
+      events: { publish: (event) => events.push(event), subscribe: () => () => {} },
+    },
+  );
+  return { catalog, relay, completer, discards, queue, jobs, finished, events, failures, clock };
+}
+
+export type TestNode = ReturnType<typeof startNode>;
+
+/** A body that has come whole. */
+export function bodyOf(bytes: Uint8Array, stop = new AbortController().signal) {
+  return { source: Readable.from([bytes], { objectMode: false }), declaredBytes: bytes.length, stop };
+}
+
+/** Bytes that tell where they belong. */
+export function patternBytes(count: number, seed = 1): Buffer {
+  const bytes = Buffer.allocUnsafe(count);
+  let state = seed >>> 0 || 1;
+  for (let i = 0; i < count; i += 1) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    bytes[i] = state >>> 24;
+  }
+  return bytes;
+}
