@@ -17,6 +17,8 @@ interface DiscardRow {
   s3_upload_id: string | null;
 }
 
+export type DiscardCatalogPort = Pick<DiscardCatalog, keyof DiscardCatalog>;
+
 /** Reads and settles `discards`; the rows are written by the commits that made the objects unnecessary. */
 export class DiscardCatalog {
   readonly #database: Database;

@@ -75,6 +75,9 @@ export interface EndedUpload {
   hadFile: boolean;
 }
 
+/** What the relay needs of the catalog of uploads: a stand-in of the same shape fits. */
+export type UploadCatalogPort = Pick<UploadCatalog, keyof UploadCatalog>;
+
 export class UploadCatalog {
   readonly #database: Database;
   readonly #settings: UploadCatalogSettings;

@@ -3,7 +3,7 @@
  * catalog, then the finishing transaction (V4). Safe to repeat at every point, by any node, with or without the client.
  */
 import type { Database } from '../catalog/database.ts';
-import type { UploadCatalog } from '../catalog/upload-catalog.ts';
+import type { UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 import { payloadFrom } from '../s3/payload.ts';
@@ -19,7 +19,7 @@ export class CompletionMissingError extends UploadCompletingError {}
 
 export interface CompleterDependencies {
   database: Database;
-  catalog: UploadCatalog;
+  catalog: UploadCatalogPort;
   storage: ObjectStorage;
   clock: Clock;
   end: Pick<EndOfBytes, 'recordFinished'>;

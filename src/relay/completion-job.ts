@@ -1,5 +1,5 @@
 import type { Database, Trx } from '../catalog/database.ts';
-import type { UploadCatalog } from '../catalog/upload-catalog.ts';
+import type { UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { JobEnqueuer } from '../pipeline/job-queue.ts';
 import { type JobData, QUEUES } from '../pipeline/queues.ts';
 import { CompletionMissingError, type UploadCompleter } from './complete-upload.ts';
@@ -19,7 +19,7 @@ export function enqueueCompletion(queue: JobEnqueuer, trx: Trx, uploadId: string
 export async function runCompletionJob(
   job: JobData['complete-upload'],
   completer: UploadCompleter,
-  catalog: UploadCatalog,
+  catalog: UploadCatalogPort,
   database: Database,
   queue: JobEnqueuer,
 ): Promise<void> {

@@ -2,7 +2,7 @@
  * Removes from S3 what committed changes made unnecessary. It only ever acts on committed `discards` rows (V5), so it
  * may run on every node, at any time, and be killed anywhere.
  */
-import type { Discard, DiscardCatalog } from '../catalog/discard-catalog.ts';
+import type { Discard, DiscardCatalogPort } from '../catalog/discard-catalog.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 
 const BATCH = 500;
@@ -12,14 +12,14 @@ const MAX_ABORTS = 5;
 type Remover = Pick<ObjectStorage, 'deleteObjects' | 'abortMultipartUpload'>;
 
 export class DiscardWorker {
-  readonly #discards: DiscardCatalog;
+  readonly #discards: DiscardCatalogPort;
   readonly #storage: Remover;
   readonly #onFailure: (error: unknown) => void;
   #running: Promise<void> | null = null;
   #kickedAgain = false;
 
   /** @param onFailure what could not be removed stays in the catalog and is tried again by the sweeper */
-  constructor(discards: DiscardCatalog, storage: Remover, onFailure: (error: unknown) => void) {
+  constructor(discards: DiscardCatalogPort, storage: Remover, onFailure: (error: unknown) => void) {
     this.#discards = discards;
     this.#storage = storage;
     this.#onFailure = onFailure;

@@ -1,5 +1,5 @@
 import type { Database } from '../catalog/database.ts';
-import type { EndedUpload, UploadCatalog } from '../catalog/upload-catalog.ts';
+import type { UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { JobEnqueuer } from '../pipeline/job-queue.ts';
 import { enqueueCompletion } from './completion-job.ts';
 import type { DiscardWorker } from './discard-worker.ts';
@@ -8,10 +8,9 @@ const BATCH = 100;
 
 export interface SweeperDependencies {
   database: Database;
-  catalog: UploadCatalog;
+  catalog: UploadCatalogPort;
   queue: JobEnqueuer;
   discards: DiscardWorker;
-  onExpired?: (upload: EndedUpload) => void;
   onFailure: (error: unknown) => void;
 }
 
@@ -50,18 +49,18 @@ export class Sweeper {
   }
 
   async sweep(): Promise<void> {
-    await this.#expire();
+    await this.expireOverdue();
     await this.#resumeCompletions();
     this.#dependencies.discards.kick();
     while ((await this.#dependencies.discards.recheck()) > 0);
   }
 
-  async #expire(): Promise<void> {
-    const { catalog, onExpired } = this.#dependencies;
-    for (;;) {
-      const ended = await catalog.expireOverdue(BATCH);
-      for (const upload of ended) onExpired?.(upload);
-      if (ended.length < BATCH) return;
+  /** @returns how many uploads have expired */
+  async expireOverdue(): Promise<number> {
+    for (let count = 0; ; ) {
+      const ended = await this.#dependencies.catalog.expireOverdue(BATCH);
+      count += ended.length;
+      if (ended.length < BATCH) return count;
     }
   }
 

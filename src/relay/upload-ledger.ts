@@ -8,7 +8,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Database, Trx } from '../catalog/database.ts';
-import type { CommittedPart, Step, TailSegment, UploadCatalog } from '../catalog/upload-catalog.ts';
+import type { CommittedPart, Step, TailSegment, UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import type { Clock } from './clock.ts';
 import { WriterFencedError } from './relay-errors.ts';
@@ -27,7 +27,7 @@ export interface EndOfBytes {
 export class UploadLedger {
   readonly token: string;
   readonly #database: Database;
-  readonly #catalog: UploadCatalog;
+  readonly #catalog: UploadCatalogPort;
   readonly #clock: Clock;
   #upload: UploadRecord;
   #lastLookMs: number;
@@ -35,7 +35,7 @@ export class UploadLedger {
   #ended = false;
 
   /** @param claimed the row as this writer's own claim (or creation) wrote it */
-  constructor(database: Database, catalog: UploadCatalog, clock: Clock, claimed: UploadRecord) {
+  constructor(database: Database, catalog: UploadCatalogPort, clock: Clock, claimed: UploadRecord) {
     if (claimed.writer === null) throw new TypeError('a ledger needs a claimed upload');
     this.token = claimed.writer;
     this.#database = database;

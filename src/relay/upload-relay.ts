@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Database } from '../catalog/database.ts';
-import type { Claim, UploadCatalog } from '../catalog/upload-catalog.ts';
+import type { Claim, NewUpload, UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import type { EventBus } from '../pipeline/event-bus.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
@@ -43,7 +43,7 @@ export interface RelaySettings {
 
 export interface RelayDependencies {
   database: Database;
-  catalog: UploadCatalog;
+  catalog: UploadCatalogPort;
   storage: ObjectStorage;
   completer: UploadCompleter;
   discards: DiscardWorker;
@@ -177,7 +177,7 @@ export class UploadRelay {
     if (ended.hadFile) this.#dependencies.events.publish({ type: 'deleted', fileId: uploadId });
   }
 
-  async #createEmpty(newUpload: Parameters<UploadCatalog['create']>[0]): Promise<UploadRecord> {
+  async #createEmpty(newUpload: NewUpload): Promise<UploadRecord> {
     const { database, catalog, completer, end } = this.#dependencies;
     await database.transaction(async (trx) => {
       await catalog.create(newUpload, trx);
