@@ -1,44 +1,31 @@
 /** The composition root: opens everything in order, closes it in reverse. The only module that sees all the others. */
-import { setTimeout as sleep } from 'node:timers/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fileURLToPath } from 'node:url';
-import { type DataDirLock, lockDataDir } from './catalog/data-dir-lock.ts';
-import type { Database } from './catalog/database.ts';
-import { DiscardCatalog } from './catalog/discard-catalog.ts';
-import { FileCatalog } from './catalog/file-catalog.ts';
-import { openPglite } from './catalog/pglite.ts';
-import { openPostgres } from './catalog/postgres.ts';
-import { UploadCatalog } from './catalog/upload-catalog.ts';
+import { openCatalog } from './app/open-catalog.ts';
+import { openStorage } from './app/open-storage.ts';
+import { createRelayParts, type RelayParts } from './app/relay-parts.ts';
+import { lockDataDir } from './catalog/data-dir-lock.ts';
 import type { Config, S3Credentials, Secrets } from './config.ts';
-import { loadOrCreateCredentials } from './dev-s3/credentials.ts';
-import { startDevS3 } from './dev-s3/dev-s3-server.ts';
-import { StartError, UnavailableError } from './errors.ts';
 import { EventStream } from './http/events-route.ts';
 import { createExpressApp } from './http/express-app.ts';
 import { describeFile } from './http/file-json.ts';
 import { fileRoutes } from './http/file-routes.ts';
 import { Readiness } from './http/health.ts';
-import { type HttpServer, listen } from './http/http-server.ts';
+import { listen } from './http/http-server.ts';
 import { pageRoutes } from './http/page.ts';
 import { trustedProxies } from './http/trust-proxy.ts';
 import { downloadUpload } from './http/upload-download.ts';
 import { MemoryLocker } from './locks/memory-locker.ts';
 import type { Logger } from './observability/logger.ts';
-import { recordFinished } from './pipeline/finish.ts';
-import { createJobQueue, type JobQueue } from './pipeline/job-queue.ts';
+import { createJobQueue } from './pipeline/job-queue.ts';
 import { MemoryEventBus } from './pipeline/memory-event-bus.ts';
-import { QUEUES } from './pipeline/queues.ts';
-import { systemClock } from './relay/clock.ts';
-import { UploadCompleter } from './relay/complete-upload.ts';
-import { enqueueCompletion, runCompletionJob } from './relay/completion-job.ts';
-import { DiscardWorker } from './relay/discard-worker.ts';
 import { UploadGoneError, UploadNotFoundError } from './relay/relay-errors.ts';
 import { RelayStore } from './relay/relay-store.ts';
-import { Sweeper } from './relay/sweep.ts';
-import type { EndOfBytes } from './relay/upload-ledger.ts';
-import { UploadRelay } from './relay/upload-relay.ts';
-import { type BucketToCheck, checkBucket, createBucketIfMissing, waitForBucket } from './s3/check-bucket.ts';
-import { S3ObjectStorage } from './s3/s3-object-storage.ts';
 import { TusServer } from './tus/tus-server.ts';
+
+const PAGE_FOLDER = fileURLToPath(new URL('../client/dist', import.meta.url));
+/** What requests may still take when every upload has let go. */
+const LAST_ANSWERS_MS = 1_000;
 
 /** Where to find what runs, as the operator wants to read it. */
 export interface Addresses {
@@ -58,4 +45,120 @@ export interface RunningServer {
   readonly port: number;
   /** Graceful: running requests commit what they hold, within `drainSecs`; then everything is closed. */
   close(): Promise<void>;
+}
+
+/** @throws StartError, UnavailableError: one sentence for the operator each; nothing is left open then */
+export async function startServer(config: Config, secrets: Secrets, logger: Logger): Promise<RunningServer> {
+  await using opened = new AsyncDisposableStack();
+  const keepsData = config.s3.kind === 'embedded' || secrets.databaseUrl === null;
+  const lock = keepsData ? opened.adopt(lockDataDir(config.dataDir), (it) => it.release()) : null;
+  const s3 = opened.adopt(await openStorage(config, secrets, logger), (it) => it.close());
+  const database = opened.adopt(await openCatalog(secrets.databaseUrl, lock, config.startWaitSecs), (it) => it.close());
+  const queue = opened.adopt(createJobQueue(database, { log: logger }), (it) => it.stop());
+  await queue.start();
+
+  const bus = new MemoryEventBus((error) => logger.error({ err: error }, 'a listener of live events failed'));
+  const parts = createRelayParts(config, database, s3.storage, queue, bus, logger);
+  opened.defer(() => parts.discards.idle());
+  opened.defer(() => parts.sweeper.stop());
+
+  const { files, relay } = parts;
+  const findFile = async (fileId: string) => {
+    const file = await files.findFile(fileId);
+    return file === null ? null : describeFile(file, config.publicUrlBase);
+  };
+  const events = opened.adopt(
+    new EventStream(bus, findFile, {
+      onFailure: (error) => logger.warn({ err: error }, 'a live event could not be sent'),
+    }),
+    (it) => it.close(),
+  );
+  const readiness = new Readiness([
+    { name: 'database', check: (signal) => database.ping(signal) },
+    { name: 'storage', check: (signal) => s3.check(signal) },
+  ]);
+  const locker = new MemoryLocker();
+  const tus = new TusServer(
+    {
+      basePath: config.basePath,
+      maxUploadBytes: config.maxUploadBytes,
+      corsOrigins: config.corsOrigins,
+      isTrustedProxy: trustedProxies(config.trustProxy),
+      download: downloadUpload({ uploads: relay, files, storage: s3.storage, corsOrigins: config.corsOrigins }),
+      onFailure: (error, request) =>
+        logger.error({ err: error, method: request.method, requestId: requestIdOf(request) }, 'a tus request failed'),
+    },
+    relay,
+    new RelayStore(
+      { client: s3.storage.client, bucket: s3.bucket, uploadExpiresSecs: config.uploadExpiresSecs },
+      relay,
+      s3.storage,
+      () => parts.sweeper.expireOverdue(),
+    ),
+    locker,
+  );
+  const app = createExpressApp({
+    logger,
+    readiness,
+    tus,
+    trustProxy: config.trustProxy,
+    corsOrigins: config.corsOrigins,
+    publicConfig: { tusEndpoint: config.basePath, maxUploadBytes: config.maxUploadBytes },
+    files: fileRoutes({
+      files,
+      storage: s3.storage,
+      deleteFile: (fileId) => deleteFile(relay, fileId),
+      publicUrlBase: config.publicUrlBase,
+    }),
+    events: events.handle,
+    page: pageRoutes(PAGE_FOLDER, config.publicUrlBase),
+  });
+  const http = await listen(app, config.host, config.port);
+  const graceMs = config.drainSecs * 1_000;
+  opened.defer(async () => {
+    readiness.startDraining();
+    http.stopAccepting();
+    events.close();
+    const until = performance.now() + graceMs;
+    await tus.drain(graceMs);
+    // A client that is asking for its offset at this moment still gets its answer.
+    if (!(await http.close(Math.max(LAST_ANSWERS_MS, until - performance.now())))) logger.warn('requests that did not end in time were cut');
+  });
+  await parts.startJobs();
+
+  const running = opened.move();
+  return {
+    port: http.address.port,
+    dataDir: keepsData ? config.dataDir : null,
+    addresses: {
+      page: `${originOf(http.address)}/`,
+      tus: `${originOf(http.address)}${config.basePath}`,
+      s3: s3.address,
+      embeddedS3: s3.embedded,
+      database: database.kind === 'pglite' ? 'PGlite (embedded Postgres)' : 'Postgres',
+    },
+    close: () => running.disposeAsync(),
+  };
+}
+
+/** @returns false when there is nothing of the kind (any more) */
+async function deleteFile(relay: RelayParts['relay'], fileId: string): Promise<boolean> {
+  try {
+    await relay.terminate(fileId);
+    return true;
+  } catch (error) {
+    if (error instanceof UploadGoneError || error instanceof UploadNotFoundError) return false;
+    throw error;
+  }
+}
+
+/** Express hangs the response on its request. */
+function requestIdOf(request: IncomingMessage & { res?: ServerResponse }): unknown {
+  return request.res?.getHeader('x-request-id');
+}
+
+/** As a browser on this machine writes it. */
+function originOf({ address, family, port }: { address: string; family: string; port: number }): string {
+  const host = /^(0\.0\.0\.0|::)$/.test(address) ? 'localhost' : family === 'IPv6' ? `[${address}]` : address;
+  return `http://${host}:${port}`;
 }

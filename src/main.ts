@@ -9,7 +9,7 @@ import { createLogger, type Logger } from './observability/logger.ts';
 /** npm hands on the signal that a terminal gave to it and to us: two signals that close are one wish. */
 const SAME_WISH_MS = 1_000;
 /** What closing may take beyond DRAIN_SECS before the process ends anyway: nothing is lost by that (V1). */
-const CLOSE_MS = 5_000;
+const CLOSE_MS = 20_000;
 
 await main(process.argv.slice(2));
 

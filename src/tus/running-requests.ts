@@ -75,10 +75,16 @@ export class RunningRequests {
     }
   }
 
-  /** Bodies are read no further; ends when every request has committed what it had and has answered. */
-  async drain(): Promise<void> {
+  /**
+   * New uploads and continuations are turned away at once; those under way go on for `graceMs`. Then their bodies are
+   * read no further, and it ends when every request has committed what it had and has answered.
+   */
+  async drain(graceMs: number): Promise<void> {
     this.#draining = true;
-    for (const running of this.#running.keys()) running.stop('shutdown');
-    await Promise.all(this.#running.values());
+    const timer = setTimeout(() => {
+      for (const running of this.#running.keys()) running.stop('shutdown');
+    }, graceMs);
+    while (this.#running.size > 0) await Promise.all(this.#running.values());
+    clearTimeout(timer);
   }
 }

@@ -65,9 +65,9 @@ export class TusServer extends Server {
     this.#locker = locker;
   }
 
-  /** Running requests store what they have and answer; ends when they have. */
-  drain(): Promise<void> {
-    return this.#running.drain();
+  /** Running requests get `graceMs` to end, then store what they have and answer; ends when they have. */
+  drain(graceMs: number): Promise<void> {
+    return this.#running.drain(graceMs);
   }
 
   override async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -1,0 +1,109 @@
+/** Which S3 the server works with: the operator's bucket, or the embedded development server. */
+import { join } from 'node:path';
+import type { Config, S3Credentials, S3Target, Secrets } from '../config.ts';
+import { loadOrCreateCredentials } from '../dev-s3/credentials.ts';
+import { type DevS3, startDevS3 } from '../dev-s3/dev-s3-server.ts';
+import type { Logger } from '../observability/logger.ts';
+import { type BucketToCheck, checkBucket, createBucketIfMissing, waitForBucket } from '../s3/check-bucket.ts';
+import type { S3Settings } from '../s3/s3-client.ts';
+import { S3ObjectStorage } from '../s3/s3-object-storage.ts';
+
+const EMBEDDED_BUCKET = 'tus-relay';
+const EMBEDDED_REGION = 'us-east-1';
+/** Calls to S3 at one time, of all uploads of a node; more wait for a connection. */
+const MAX_S3_CONNECTIONS = 256;
+
+export interface OpenedStorage {
+  readonly storage: S3ObjectStorage;
+  readonly bucket: string;
+  /** For the operator: URL of the service, or which bucket of which region. */
+  readonly address: string;
+  /** null: a bucket of the operator's own. */
+  readonly embedded: (S3Credentials & { bucket: string }) | null;
+  /** Rejects when the bucket cannot be used now. */
+  check(signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** @throws StartError with one sentence about what is wrong */
+export async function openStorage(config: Config, secrets: Secrets, logger: Logger): Promise<OpenedStorage> {
+  if (config.s3.kind === 'embedded') return openEmbedded(config, config.s3.port, logger);
+  return openExternal(config.s3, secrets.s3Credentials, config.startWaitSecs);
+}
+
+async function openEmbedded(config: Config, port: number, logger: Logger): Promise<OpenedStorage> {
+  const dataDir = join(config.dataDir, 's3');
+  const credentials = loadOrCreateCredentials(dataDir);
+  const server = await startDevS3({ port, dataDir, credentials, region: EMBEDDED_REGION });
+  logger.info({ url: server.url }, 'the embedded S3 server is running: for development only');
+  try {
+    const opened = connect({
+      bucket: EMBEDDED_BUCKET,
+      endpoint: server.url,
+      region: EMBEDDED_REGION,
+      forcePathStyle: true,
+      credentials,
+      payloadSigning: 'auto',
+      maxSockets: MAX_S3_CONNECTIONS,
+    });
+    await createBucketIfMissing(opened.storage.client, EMBEDDED_BUCKET);
+    return {
+      ...opened,
+      address: server.url,
+      embedded: { ...credentials, bucket: EMBEDDED_BUCKET },
+      close: () => closeEmbedded(opened.storage, server),
+    };
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
+}
+
+async function closeEmbedded(storage: S3ObjectStorage, server: DevS3): Promise<void> {
+  storage.close();
+  await server.close();
+}
+
+async function openExternal(
+  target: Extract<S3Target, { kind: 'external' }>,
+  credentials: S3Credentials | null,
+  startWaitSecs: number,
+): Promise<OpenedStorage> {
+  const opened = connect({
+    bucket: target.bucket,
+    region: target.region,
+    forcePathStyle: target.forcePathStyle,
+    payloadSigning: target.payloadSigning,
+    maxSockets: MAX_S3_CONNECTIONS,
+    ...(target.endpoint === null ? {} : { endpoint: target.endpoint }),
+    ...(credentials === null ? {} : { credentials }),
+  });
+  try {
+    await waitForBucket(opened.storage.client, bucketToCheck(opened.settings), startWaitSecs * 1_000);
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+  const where = target.endpoint ?? `AWS ${target.region}`;
+  return { ...opened, address: `bucket ${target.bucket} at ${where}`, embedded: null };
+}
+
+function connect(settings: S3Settings) {
+  const storage = new S3ObjectStorage(settings);
+  return {
+    storage,
+    settings,
+    bucket: settings.bucket,
+    async check(signal: AbortSignal): Promise<void> {
+      const problem = await checkBucket(storage.client, bucketToCheck(settings), signal);
+      if (problem !== null) throw new Error(problem.message);
+    },
+    async close(): Promise<void> {
+      storage.close();
+    },
+  };
+}
+
+function bucketToCheck({ bucket, region, endpoint }: S3Settings): BucketToCheck {
+  return { bucket, region, ...(endpoint === undefined ? {} : { endpoint }) };
+}

@@ -1,0 +1,88 @@
+/** The relay and the jobs behind it, put together: everything between the HTTP edge and the two stores. */
+import type { Database } from '../catalog/database.ts';
+import { DiscardCatalog } from '../catalog/discard-catalog.ts';
+import { FileCatalog } from '../catalog/file-catalog.ts';
+import { UploadCatalog } from '../catalog/upload-catalog.ts';
+import type { Config } from '../config.ts';
+import type { Logger } from '../observability/logger.ts';
+import type { EventBus } from '../pipeline/event-bus.ts';
+import { recordFinished } from '../pipeline/finish.ts';
+import type { JobQueue } from '../pipeline/job-queue.ts';
+import { QUEUES } from '../pipeline/queues.ts';
+import { runThumbnailFailedJob, runThumbnailJob } from '../pipeline/thumbnail-job.ts';
+import { systemClock } from '../relay/clock.ts';
+import { UploadCompleter } from '../relay/complete-upload.ts';
+import { enqueueCompletion, runCompletionJob } from '../relay/completion-job.ts';
+import { DiscardWorker } from '../relay/discard-worker.ts';
+import { Sweeper } from '../relay/sweep.ts';
+import type { EndOfBytes } from '../relay/upload-ledger.ts';
+import { UploadRelay } from '../relay/upload-relay.ts';
+import type { ObjectStorage } from '../s3/object-storage.ts';
+
+/** Longer than S3 accepts a signed request (15 min) plus the longest call (10 min). */
+const DISCARD_RECHECK_SECS = 1_800;
+const COMPLETIONS_AT_A_TIME = 4;
+/** Decoding an image takes much memory, and a core. */
+const THUMBNAILS_AT_A_TIME = 2;
+
+export interface RelayParts {
+  readonly relay: UploadRelay;
+  readonly files: FileCatalog;
+  readonly sweeper: Sweeper;
+  readonly discards: DiscardWorker;
+  /** Begins with the background work of this node. */
+  startJobs(): Promise<void>;
+}
+
+export function createRelayParts(
+  config: Config,
+  database: Database,
+  storage: ObjectStorage,
+  queue: JobQueue,
+  events: EventBus,
+  logger: Logger,
+): RelayParts {
+  const catalog = new UploadCatalog(database, {
+    uploadExpiresSecs: config.uploadExpiresSecs,
+    discardRecheckSecs: DISCARD_RECHECK_SECS,
+  });
+  const files = new FileCatalog(database, { discardRecheckSecs: DISCARD_RECHECK_SECS });
+  const discards = new DiscardWorker(new DiscardCatalog(database), storage, (error) =>
+    logger.warn({ err: error }, 'an object that is not needed any more could not be removed; the sweeper tries again'),
+  );
+  const end: EndOfBytes = {
+    recordFinished: (trx, upload) => recordFinished(trx, queue, upload),
+    enqueueCompletion: (trx, uploadId) => enqueueCompletion(queue, trx, uploadId),
+  };
+  const completer = new UploadCompleter({
+    ...{ database, catalog, storage, end },
+    clock: systemClock,
+    onFinished: ({ uploadId }) => events.publish({ type: 'finished', fileId: uploadId }),
+  });
+  const relay = new UploadRelay(
+    {
+      maxUploadBytes: config.maxUploadBytes,
+      partBytes: config.partBytes,
+      maxParts: config.s3MaxParts,
+      idleBodyMs: config.idleBodySecs * 1_000,
+      keyPrefix: config.s3KeyPrefix,
+    },
+    { ...{ database, catalog, storage, completer, discards, events, end }, clock: systemClock },
+  );
+  const sweeper = new Sweeper({
+    ...{ database, catalog, queue, discards },
+    onFailure: (error) => logger.warn({ err: error }, 'the sweeper was interrupted; it goes on at its next turn'),
+  });
+
+  async function startJobs(): Promise<void> {
+    await queue.work(QUEUES.completeUpload, { concurrency: COMPLETIONS_AT_A_TIME }, ({ data }) =>
+      runCompletionJob(data, completer, catalog, database, queue),
+    );
+    const thumbnails = { files, storage, events, kickDiscards: () => discards.kick() };
+    await queue.work(QUEUES.thumbnail, { concurrency: THUMBNAILS_AT_A_TIME }, (job) => runThumbnailJob(job, thumbnails));
+    await queue.work(QUEUES.thumbnailFailed, { concurrency: 1 }, (job) => runThumbnailFailedJob(job, thumbnails));
+    sweeper.start();
+  }
+
+  return { relay, files, sweeper, discards, startJobs };
+}
