@@ -3,7 +3,7 @@
  * databases). Each test has an empty, migrated catalog of its own.
  */
 import { randomUUID } from 'node:crypto';
-import { type TestContext, test } from 'node:test';
+import { after, type TestContext, test } from 'node:test';
 import { sql } from 'kysely';
 import pg from 'pg';
 import type { Database } from '../../src/catalog/database.ts';
@@ -26,6 +26,11 @@ export function forEachTestDatabase(register: (kind: DatabaseKind, open: OpenTes
 const idle: MemoryDatabase[] = [];
 /** A dumped data folder, migrated: spares every further PGlite initdb, which takes two seconds. */
 let snapshot: Promise<Blob> | null = null;
+
+// A PGlite that is left open keeps the process waiting for ten seconds.
+after(async () => {
+  for (const database of idle.splice(0)) await database.close();
+});
 
 /** PGlite in memory. What is still open when the test is over is emptied and serves the next one. */
 export async function openTestDatabase(t: TestContext): Promise<Database> {
