@@ -58,6 +58,8 @@ export function createRelayParts(
     ...{ database, catalog, storage, end },
     clock: systemClock,
     onFinished: ({ uploadId }) => events.publish({ type: 'finished', fileId: uploadId }),
+    onRepaired: ({ uploadId }, partNumbers) =>
+      logger.warn({ uploadId, partNumbers }, 'parts that a late request had overwritten were restored'),
   });
   const relay = new UploadRelay(
     {
@@ -74,12 +76,18 @@ export function createRelayParts(
     onFailure: (error) => logger.warn({ err: error }, 'the sweeper was interrupted; it goes on at its next turn'),
   });
 
+  function onGivenUp(uploadId: string, state: 'lost' | 'failed', error: Error): void {
+    logger.error({ err: error, uploadId, state }, 'an upload has ended without an object');
+  }
+
   async function startJobs(): Promise<void> {
     await queue.work(QUEUES.completeUpload, { concurrency: COMPLETIONS_AT_A_TIME }, ({ data }) =>
-      runCompletionJob(data, completer, catalog, database, queue),
+      runCompletionJob(data, { completer, catalog, database, queue, onGivenUp }),
     );
     const thumbnails = { files, storage, events, kickDiscards: () => discards.kick() };
-    await queue.work(QUEUES.thumbnail, { concurrency: THUMBNAILS_AT_A_TIME }, (job) => runThumbnailJob(job, thumbnails));
+    await queue.work(QUEUES.thumbnail, { concurrency: THUMBNAILS_AT_A_TIME }, (job) =>
+      runThumbnailJob(job, thumbnails),
+    );
     await queue.work(QUEUES.thumbnailFailed, { concurrency: 1 }, (job) => runThumbnailFailedJob(job, thumbnails));
     sweeper.start();
   }

@@ -1,11 +1,13 @@
 import { sql } from 'kysely';
 import type { Database } from './database.ts';
+import type { DiscardScope } from './schema.ts';
 
 /** An object or multipart upload that a committed change made unnecessary. */
 export interface Discard {
   discardId: number;
   uploadId: string;
   objectKey: string;
+  scope: DiscardScope;
   /** Set when a multipart upload under the key is to be aborted too. */
   s3UploadId: string | null;
 }
@@ -14,6 +16,7 @@ interface DiscardRow {
   id: number;
   upload_id: string;
   object_key: string;
+  scope: DiscardScope;
   s3_upload_id: string | null;
 }
 
@@ -30,7 +33,7 @@ export class DiscardCatalog {
   /** Discards that nobody has deleted yet, oldest first. */
   async findUndone(limit: number): Promise<Discard[]> {
     const { rows } = await sql<DiscardRow>`
-      SELECT id, upload_id, object_key, s3_upload_id FROM discards WHERE deleted_at IS NULL ORDER BY id LIMIT ${limit}
+      SELECT id, upload_id, object_key, scope, s3_upload_id FROM discards WHERE deleted_at IS NULL ORDER BY id LIMIT ${limit}
     `.execute(this.#database.db);
     return rows.map(toDiscard);
   }
@@ -38,10 +41,22 @@ export class DiscardCatalog {
   /** Discards that were deleted, and are to be looked at once more now. */
   async findDueForRecheck(limit: number): Promise<Discard[]> {
     const { rows } = await sql<DiscardRow>`
-      SELECT id, upload_id, object_key, s3_upload_id FROM discards
+      SELECT id, upload_id, object_key, scope, s3_upload_id FROM discards
       WHERE deleted_at IS NOT NULL AND recheck_at <= now() ORDER BY recheck_at LIMIT ${limit}
     `.execute(this.#database.db);
     return rows.map(toDiscard);
+  }
+
+  /**
+   * Keys that the catalog still needs of an upload: the segments of its tail, the copies of its parts. Under a key that
+   * the upload has left behind they only ever become fewer, so this may be asked after that key was listed.
+   */
+  async findNeededKeys(uploadId: string): Promise<string[]> {
+    const { rows } = await sql<{ object_key: string }>`
+      SELECT object_key FROM upload_tails WHERE upload_id = ${uploadId}
+      UNION ALL SELECT copy_key FROM upload_parts WHERE upload_id = ${uploadId} AND copy_key IS NOT NULL
+    `.execute(this.#database.db);
+    return rows.map((row) => row.object_key);
   }
 
   /** After the first deletion: a row that nothing can bring back is dropped, the others wait for their recheck. */
@@ -66,6 +81,7 @@ function toDiscard(row: DiscardRow): Discard {
     discardId: Number(row.id),
     uploadId: row.upload_id,
     objectKey: row.object_key,
+    scope: row.scope,
     s3UploadId: row.s3_upload_id,
   };
 }

@@ -100,6 +100,15 @@ export interface FileVariantsTable {
 }
 
 /**
+ * How much of a key a discard is about.
+ *
+ * object: the one object (and the one multipart upload, when it is named). key: all that late or lost requests can have
+ * left there: the object, every object under `{key}.`, every multipart upload of exactly the key. leftovers: the same
+ * without the object, which has become a file. What the catalog still needs of it (a tail's segments) is never touched.
+ */
+export type DiscardScope = 'object' | 'key' | 'leftovers';
+
+/**
  * What a committed change made unnecessary in S3: written in that commit, removed afterwards. Where a late request
  * could bring it back it is looked at once more at `recheck_at`, and only then is the row dropped.
  */
@@ -108,6 +117,7 @@ export interface DiscardsTable {
   /** The upload it belonged to; kept for the log. */
   upload_id: string;
   object_key: string;
+  scope: Generated<DiscardScope>;
   /** Set when a multipart upload under the key is to be aborted too. */
   s3_upload_id: string | null;
   /** When it was deleted for the first time; null: still to do. */

@@ -136,8 +136,8 @@ export class UploadCatalog {
             OR length_bytes = ${declared})
         FOR UPDATE
       ), discarded AS (
-        INSERT INTO discards (upload_id, object_key, recheck_at)
-        SELECT id, object_key, ${this.#recheck} FROM old WHERE writer IS NOT NULL AND s3_upload_id IS NULL
+        INSERT INTO discards (upload_id, object_key, scope, recheck_at)
+        SELECT id, object_key, 'key', ${this.#recheck} FROM old WHERE writer IS NOT NULL AND s3_upload_id IS NULL
       )
       UPDATE uploads u SET
         writer = ${claim.token}::uuid,
@@ -298,24 +298,58 @@ export class UploadCatalog {
         UPDATE uploads u SET offset_bytes = ${step.toBytes}, state = 'finished', finished_at = now(), writer = NULL,
           dirty = dirty OR ${step.unclean}, detected_type = coalesce(detected_type, ${step.detectedType})
         WHERE ${ownedAt(step)} AND length_bytes = ${step.toBytes} AND s3_upload_id IS NULL RETURNING ${uploadColumns}
-      ), ${this.#discardTail()}
+      ), ${this.#discardTail()}, ${this.#discardLeftovers()}
       SELECT * FROM moved`.execute(trx);
     return rows[0] === undefined ? null : toUploadRecord(rows[0]);
   }
 
-  /** After CompleteMultipartUpload. @returns the row as it is now; null when it was not completing (any more) */
-  async finishCompleting(trx: Trx, uploadId: string): Promise<UploadRecord | null> {
+  /**
+   * After CompleteMultipartUpload. The parts' rows have served; their copies are discarded.
+   *
+   * @param unclean some Complete of this upload may still be under way
+   * @returns the row as it is now; null when it was not completing (any more)
+   */
+  async finishCompleting(trx: Trx, uploadId: string, unclean: boolean): Promise<UploadRecord | null> {
     const { rows } = await sql<UploadRow>`
-      UPDATE uploads u SET state = 'finished', finished_at = now()
-      WHERE u.id = ${uploadId} AND u.state = 'completing' RETURNING ${uploadColumns}`.execute(trx);
+      WITH moved AS (
+        UPDATE uploads u SET state = 'finished', finished_at = now(), dirty = dirty OR ${unclean}
+        WHERE u.id = ${uploadId} AND u.state = 'completing' RETURNING ${uploadColumns}
+      ), served AS (
+        DELETE FROM upload_parts p USING moved WHERE p.upload_id = moved.id RETURNING p.upload_id, p.copy_key
+      ), copies AS (
+        INSERT INTO discards (upload_id, object_key, recheck_at)
+        SELECT upload_id, copy_key, ${this.#recheck} FROM served WHERE copy_key IS NOT NULL
+      ), ${this.#discardLeftovers()}
+      SELECT * FROM moved`.execute(trx);
     return rows[0] === undefined ? null : toUploadRecord(rows[0]);
   }
 
-  /** The provider has neither the multipart upload nor the object. Said by the completion job alone. */
-  async markLost(uploadId: string): Promise<boolean> {
-    const { rows } = await sql`
-      UPDATE uploads SET state = 'lost' WHERE id = ${uploadId} AND state = 'completing' RETURNING id`.execute(this.#db);
-    return rows.length === 1;
+  /**
+   * Ends a completing upload without an object. Said by the completion job alone.
+   *
+   * @param state lost: the provider has neither the multipart upload nor the object. failed: S3 refuses to complete it
+   */
+  async giveUpCompleting(uploadId: string, state: 'lost' | 'failed'): Promise<boolean> {
+    return this.#database.transaction(async (trx) => {
+      const { rows } = await sql<EndingRow>`
+        SELECT id, object_key, s3_upload_id, state, true AS late_requests FROM uploads
+        WHERE id = ${uploadId} AND state = 'completing' FOR UPDATE`.execute(trx);
+      if (rows[0] === undefined) return false;
+      await this.#end(trx, rows[0], state);
+      return true;
+    });
+  }
+
+  /** The provider has removed the multipart upload under its writer. @returns false when the caller is not that any more */
+  async giveUpOpen(step: { uploadId: string; token: string }): Promise<boolean> {
+    return this.#database.transaction(async (trx) => {
+      const { rows } = await sql<EndingRow>`
+        SELECT id, object_key, s3_upload_id, state, true AS late_requests FROM uploads
+        WHERE id = ${step.uploadId} AND writer = ${step.token}::uuid AND state = 'open' FOR UPDATE`.execute(trx);
+      if (rows[0] === undefined) return false;
+      await this.#end(trx, rows[0], 'lost');
+      return true;
+    });
   }
 
   /** Uploads whose completion has not come to an end within a minute, for the sweeper to enqueue again. */
@@ -350,22 +384,32 @@ export class UploadCatalog {
   }
 
   /** The row is locked. Everything that the upload has in S3 becomes a discard of this transaction (V5). */
-  async #end(trx: Trx, row: EndingRow, state: 'terminated' | 'expired'): Promise<EndedUpload> {
+  async #end(trx: Trx, row: EndingRow, state: 'terminated' | 'expired' | 'lost' | 'failed'): Promise<EndedUpload> {
     const recheck = row.late_requests ? this.#recheck : sql`NULL`;
+    const scope = row.late_requests ? 'key' : 'object';
     await sql`UPDATE uploads SET state = ${state}, writer = NULL WHERE id = ${row.id}`.execute(trx);
     await sql`
       WITH tail AS (DELETE FROM upload_tails WHERE upload_id = ${row.id} RETURNING object_key),
         parts AS (DELETE FROM upload_parts WHERE upload_id = ${row.id} RETURNING copy_key),
         variants AS (DELETE FROM file_variants WHERE file_id = ${row.id} RETURNING object_key)
-      INSERT INTO discards (upload_id, object_key, s3_upload_id, recheck_at)
-      SELECT ${row.id}::uuid, object_key, NULL, ${recheck}::timestamptz FROM tail
-      UNION ALL SELECT ${row.id}::uuid, copy_key, NULL, ${recheck}::timestamptz FROM parts WHERE copy_key IS NOT NULL
-      UNION ALL SELECT ${row.id}::uuid, object_key, NULL, ${recheck}::timestamptz FROM variants
-      UNION ALL SELECT ${row.id}::uuid, ${row.object_key}::text,
+      INSERT INTO discards (upload_id, object_key, scope, s3_upload_id, recheck_at)
+      SELECT ${row.id}::uuid, object_key, 'object', NULL, ${recheck}::timestamptz FROM tail
+      UNION ALL SELECT ${row.id}::uuid, copy_key, 'object', NULL, ${recheck}::timestamptz FROM parts
+        WHERE copy_key IS NOT NULL
+      UNION ALL SELECT ${row.id}::uuid, object_key, 'object', NULL, ${recheck}::timestamptz FROM variants
+      UNION ALL SELECT ${row.id}::uuid, ${row.object_key}::text, ${scope}::text,
         ${row.state === 'finished' ? null : row.s3_upload_id}::text, ${recheck}::timestamptz
     `.execute(trx);
     const files = await sql`DELETE FROM files WHERE id = ${row.id} RETURNING id`.execute(trx);
     return { uploadId: row.id, hadFile: files.rows.length > 0 };
+  }
+
+  /** CTE: a dirty upload that ends well has its key swept of all but the object. Needs a CTE `moved` before it. */
+  #discardLeftovers(): RawBuilder<unknown> {
+    return sql`leftovers AS (
+        INSERT INTO discards (upload_id, object_key, scope, recheck_at)
+        SELECT id, object_key, 'leftovers', ${this.#recheck} FROM moved WHERE dirty
+      )`;
   }
 
   /** CTE `gone`: the tail's rows leave, its objects become discards. Needs a CTE `moved (id, dirty)` before it. */

@@ -10,9 +10,10 @@ import { detectType, TYPE_HEAD_BYTES } from '../pipeline/detect-type.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 import type { BodyEnd, BodyReader } from './body-reader.ts';
 import type { Clock } from './clock.ts';
+import { uploadObjectHeaders } from './object-headers.ts';
 import { PartBuffer } from './part-buffer.ts';
 import { fitsOnePart, tailBytes, wholeParts } from './part-plan.ts';
-import { ledgerWrite, PartUploader, uploadObjectHeaders } from './part-uploader.ts';
+import { PartUploader, storeUnnamed } from './part-uploader.ts';
 import { UploadSizeExceededError } from './relay-errors.ts';
 import { loadTail, MAX_TAIL_SEGMENTS, nextSequence, segmentKey } from './tail.ts';
 import type { EndOfBytes, UploadLedger } from './upload-ledger.ts';
@@ -137,7 +138,7 @@ class Append {
     const buffer = this.#buffer;
     if (upload.s3UploadId === null && fitsOnePart(upload.lengthBytes, upload.partBytes)) {
       const detectedType = await detectType(buffer.head(TYPE_HEAD_BYTES));
-      await ledgerWrite(this.#ledger, clock, () =>
+      await storeUnnamed(this.#ledger, clock, () =>
         storage.putObject(upload.objectKey, buffer, uploadObjectHeaders(upload)),
       );
       await this.#ledger.finishSingle(detectedType, end);
@@ -163,8 +164,8 @@ class Append {
       bytes: this.#buffer.bytes,
     };
     const buffer = this.#buffer;
-    await ledgerWrite(this.#ledger, clock, () => storage.putObject(segment.objectKey, buffer, {}));
-    await this.#ledger.commitTail(segment, tailIsLong);
+    await storeUnnamed(this.#ledger, clock, () => storage.putObject(segment.objectKey, buffer, {}));
+    await this.#ledger.commitTail(segment, tailIsLong, true);
     onCommitted?.(this.#ledger.upload);
   }
 

@@ -3,19 +3,22 @@
  * catalog, then the finishing transaction (V4). Safe to repeat at every point, by any node, with or without the client.
  */
 import type { Database } from '../catalog/database.ts';
-import type { UploadCatalogPort } from '../catalog/upload-catalog.ts';
+import type { CommittedPart, UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 import { payloadFrom } from '../s3/payload.ts';
 import { S3Error } from '../s3/s3-errors.ts';
 import type { Clock } from './clock.ts';
-import { uploadObjectHeaders } from './part-uploader.ts';
-import { UploadCompletingError, UploadGoneError, UploadNotFoundError } from './relay-errors.ts';
+import { UPLOAD_STAMP, uploadObjectHeaders } from './object-headers.ts';
+import { CompletionMissingError, UploadCompletingError, UploadGoneError, UploadNotFoundError } from './relay-errors.ts';
+import { repairParts } from './repair.ts';
 import { withS3Retry } from './s3-retry.ts';
 import type { EndOfBytes } from './upload-ledger.ts';
 
-/** S3 knows neither the multipart upload nor the object. Said once, it may be a Complete that is still at work. */
-export class CompletionMissingError extends UploadCompletingError {}
+/** As for a writer: who has not seen the row for so long looks again before it signs a Complete. */
+const LOOK_AGAIN_MS = 60_000;
+/** Longest random wait before the Complete that follows a repair: two that repair at one time come apart by it. */
+const REPAIR_JITTER_MS = 1_000;
 
 export interface CompleterDependencies {
   database: Database;
@@ -25,6 +28,8 @@ export interface CompleterDependencies {
   end: Pick<EndOfBytes, 'recordFinished'>;
   /** Called after the finishing transaction of this process. */
   onFinished?: (upload: UploadRecord) => void;
+  /** Called when S3's parts were not the committed ones, and have been restored. */
+  onRepaired?: (upload: UploadRecord, partNumbers: readonly number[]) => void;
 }
 
 export class UploadCompleter {
@@ -39,61 +44,120 @@ export class UploadCompleter {
   /**
    * Finishes an upload whose bytes are all there; returns at once when it is finished already.
    *
+   * @param isFirst the caller has just committed the last byte: nobody else has sent a Complete before
    * @returns the finished row
    * @throws UploadGoneError when it ended otherwise, S3Error and UnavailableError when it is to be tried again
    */
-  complete(uploadId: string): Promise<UploadRecord> {
-    const running = this.#running.get(uploadId) ?? this.#run(uploadId);
+  complete(uploadId: string, isFirst = false): Promise<UploadRecord> {
+    return this.#running.get(uploadId) ?? this.#start(uploadId, { isFirst, repairs: false });
+  }
+
+  /** For the job, the only one that repairs: two that do it at one time could undo each other's work for ever. */
+  async completeAndRepair(uploadId: string): Promise<UploadRecord> {
+    await this.#running.get(uploadId)?.catch(() => {});
+    return this.#start(uploadId, { isFirst: false, repairs: true });
+  }
+
+  #start(uploadId: string, run: Omit<CompletionRun, 'unclean'>): Promise<UploadRecord> {
+    const running = this.#run(uploadId, { ...run, unclean: !run.isFirst }).finally(() => {
+      if (this.#running.get(uploadId) === running) this.#running.delete(uploadId);
+    });
     this.#running.set(uploadId, running);
     return running;
   }
 
-  async #run(uploadId: string): Promise<UploadRecord> {
+  async #run(uploadId: string, run: CompletionRun): Promise<UploadRecord> {
+    const upload = await this.#getCompleting(uploadId);
+    if (upload.state === 'finished') return upload;
     try {
-      const upload = await this.#find(uploadId);
-      if (upload.state === 'finished') return upload;
-      if (upload.state !== 'completing') throw new UploadGoneError(uploadId, `is ${upload.state}`);
-      await this.#putTogether(upload);
-      return await this.#finish(upload);
-    } finally {
-      this.#running.delete(uploadId);
+      await this.#putTogether(upload, run);
+    } catch (error) {
+      // Another completer may have come first, and its finish taken the parts away.
+      const now = await this.#getCompleting(uploadId);
+      if (now.state === 'finished') return now;
+      throw error;
     }
+    return this.#finish(upload, run);
   }
 
-  async #find(uploadId: string): Promise<UploadRecord> {
+  /** @returns the row, completing or finished */
+  async #getCompleting(uploadId: string): Promise<UploadRecord> {
     const upload = await this.#dependencies.catalog.find(uploadId);
     if (upload === null) throw new UploadNotFoundError(uploadId);
-    return upload;
+    if (upload.state === 'finished' || upload.state === 'completing') return upload;
+    throw new UploadGoneError(uploadId, `is ${upload.state}`);
   }
 
-  async #putTogether(upload: UploadRecord): Promise<void> {
-    const { storage, clock, catalog } = this.#dependencies;
-    const { objectKey, s3UploadId } = upload;
+  async #putTogether(upload: UploadRecord, run: CompletionRun): Promise<void> {
+    const { storage, catalog } = this.#dependencies;
+    const { objectKey, s3UploadId, uploadId } = upload;
     if (s3UploadId === null) {
       // Only an upload of length 0 is completing without parts.
-      await withS3Retry(clock, () => storage.putObject(objectKey, payloadFrom([]), uploadObjectHeaders(upload)));
+      await this.#write(upload, run, () => storage.putObject(objectKey, payloadFrom([]), uploadObjectHeaders(upload)));
       return;
     }
-    const parts = await catalog.findParts(upload.uploadId);
+    const parts = await catalog.findParts(uploadId);
+    if (parts.length === 0) throw new UploadCompletingError(uploadId);
     try {
-      await withS3Retry(clock, () => storage.completeMultipartUpload(objectKey, s3UploadId, parts));
+      await this.#sendComplete(upload, s3UploadId, parts, run);
     } catch (error) {
-      if (!(error instanceof S3Error) || error.s3Code !== 'NoSuchUpload') throw error;
-      await this.#expectObject(upload);
+      if (!(error instanceof S3Error)) throw error;
+      if (error.s3Code === 'NoSuchUpload') await this.#expectObject(upload);
+      else if (error.s3Code === 'InvalidPart' && run.repairs) await this.#repair(upload, s3UploadId, parts, run);
+      else throw error;
     }
+  }
+
+  #sendComplete(upload: UploadRecord, s3UploadId: string, parts: readonly CommittedPart[], run: CompletionRun) {
+    const { storage } = this.#dependencies;
+    return this.#write(upload, run, () => storage.completeMultipartUpload(upload.objectKey, s3UploadId, parts));
+  }
+
+  /** InvalidPart: a late request of a fenced writer has overwritten a part (design section 4). */
+  async #repair(
+    upload: UploadRecord,
+    s3UploadId: string,
+    parts: readonly CommittedPart[],
+    run: CompletionRun,
+  ): Promise<void> {
+    const { clock, storage, onRepaired } = this.#dependencies;
+    const write = <T>(call: () => Promise<T>) => this.#write(upload, run, call);
+    const repaired = await repairParts(upload, s3UploadId, parts, storage, clock, write);
+    onRepaired?.(upload, repaired.restored);
+    await clock.sleep(clock.random() * REPAIR_JITTER_MS);
+    await this.#sendComplete(upload, s3UploadId, repaired.parts, run);
   }
 
   /** NoSuchUpload: a Complete has come before us, or the provider removed the upload. The object's size decides. */
   async #expectObject(upload: UploadRecord): Promise<void> {
     const { storage, clock } = this.#dependencies;
     const object = await withS3Retry(clock, () => storage.headObject(upload.objectKey));
-    if (object?.bytes !== upload.lengthBytes) throw new CompletionMissingError(upload.uploadId);
+    const stamp = object?.metadata[UPLOAD_STAMP];
+    const isOurs = object?.bytes === upload.lengthBytes && (stamp === undefined || stamp === upload.uploadId);
+    if (!isOurs) throw new CompletionMissingError(upload.uploadId);
   }
 
-  async #finish(completing: UploadRecord): Promise<UploadRecord> {
+  /** A write to S3 on behalf of a completion: only while the row still says completing. */
+  async #write<T>(upload: UploadRecord, run: CompletionRun, call: () => Promise<T>): Promise<T> {
+    const { clock } = this.#dependencies;
+    let lookedMs = clock.now();
+    return withS3Retry(clock, call, {
+      beforeAttempt: async () => {
+        if (clock.now() - lookedMs < LOOK_AGAIN_MS) return;
+        const { state } = await this.#getCompleting(upload.uploadId);
+        if (state === 'finished') throw new UploadCompletingError(upload.uploadId);
+        lookedMs = clock.now();
+      },
+      onUnknownOutcome: () => {
+        run.unclean = true;
+      },
+    });
+  }
+
+  async #finish(completing: UploadRecord, run: CompletionRun): Promise<UploadRecord> {
     const { database, catalog, end, onFinished } = this.#dependencies;
     const finished = await database.transaction(async (trx) => {
-      const row = await catalog.finishCompleting(trx, completing.uploadId);
+      const row = await catalog.finishCompleting(trx, completing.uploadId, run.unclean);
       if (row !== null) await end.recordFinished(trx, row);
       return row;
     });
@@ -102,8 +166,13 @@ export class UploadCompleter {
       return finished;
     }
     // Another node's completion, or a termination, came first.
-    const upload = await this.#find(completing.uploadId);
-    if (upload.state !== 'finished') throw new UploadGoneError(upload.uploadId, `is ${upload.state}`);
-    return upload;
+    return this.#getCompleting(completing.uploadId);
   }
+}
+
+interface CompletionRun {
+  isFirst: boolean;
+  repairs: boolean;
+  /** Some Complete of this upload may still be under way when it is finished. */
+  unclean: boolean;
 }

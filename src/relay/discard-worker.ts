@@ -9,7 +9,10 @@ const BATCH = 500;
 /** A part that was under way when the upload was aborted can bring it back: abort until S3 does not know it any more. */
 const MAX_ABORTS = 5;
 
-type Remover = Pick<ObjectStorage, 'deleteObjects' | 'abortMultipartUpload'>;
+type Remover = Pick<
+  ObjectStorage,
+  'deleteObjects' | 'abortMultipartUpload' | 'listParts' | 'listMultipartUploads' | 'listObjects'
+>;
 
 export class DiscardWorker {
   readonly #discards: DiscardCatalogPort;
@@ -66,29 +69,59 @@ export class DiscardWorker {
     }
   }
 
-  /** Multipart uploads first: one that lives could still become the object. @returns the ids of what is gone */
+  /**
+   * Multipart uploads first: one that lives could still become the object. A row that S3 does not let us settle stays,
+   * and does not keep the others.
+   *
+   * @returns the ids of what is gone
+   */
   async #remove(discards: readonly Discard[]): Promise<number[]> {
-    const kept = new Set<number>();
+    const removable = new Map<number, string[]>();
     for (const discard of discards) {
-      if (discard.s3UploadId !== null && !(await this.#abort(discard.objectKey, discard.s3UploadId))) {
-        kept.add(discard.discardId);
+      try {
+        if (await this.#abortUploads(discard)) removable.set(discard.discardId, await this.#keysOf(discard));
+      } catch (error) {
+        this.#onFailure(error);
       }
     }
-    const removable = discards.filter((discard) => !kept.has(discard.discardId));
-    if (removable.length === 0) return [];
-    const { failedKeys } = await this.#storage.deleteObjects([...new Set(removable.map((it) => it.objectKey))]);
+    const keys = [...new Set([...removable.values()].flat())];
+    if (keys.length === 0) return [...removable.keys()];
+    const { failedKeys } = await this.#storage.deleteObjects(keys);
     const failed = new Set(failedKeys);
-    return removable.filter((it) => !failed.has(it.objectKey)).map((it) => it.discardId);
+    return [...removable].filter(([, own]) => !own.some((key) => failed.has(key))).map(([discardId]) => discardId);
   }
 
+  /** @returns whether none of the discard's multipart uploads lives any more */
+  async #abortUploads({ objectKey, scope, s3UploadId }: Discard): Promise<boolean> {
+    const ids = new Set(s3UploadId === null ? [] : [s3UploadId]);
+    if (scope !== 'object') {
+      for (const listed of await this.#storage.listMultipartUploads(objectKey)) ids.add(listed.s3UploadId);
+    }
+    let gone = true;
+    for (const id of ids) gone = (await this.#abort(objectKey, id)) && gone;
+    return gone;
+  }
+
+  /** Some services (MinIO) answer an abort of anything with success: that it is gone is for ListParts to say. */
   async #abort(key: string, s3UploadId: string): Promise<boolean> {
-    try {
-      for (let tries = 0; tries < MAX_ABORTS; tries += 1) {
-        if ((await this.#storage.abortMultipartUpload(key, s3UploadId)) === 'missing') return true;
-      }
-    } catch (error) {
-      this.#onFailure(error);
+    for (let tries = 0; tries < MAX_ABORTS; tries += 1) {
+      if ((await this.#storage.abortMultipartUpload(key, s3UploadId)) === 'missing') return true;
+      if ((await this.#storage.listParts(key, s3UploadId)) === null) return true;
     }
     return false;
+  }
+
+  /** Listed before the catalog is asked what it needs of them: a key that is not needed then never will be again. */
+  async #keysOf({ uploadId, objectKey, scope }: Discard): Promise<string[]> {
+    if (scope === 'object') return [objectKey];
+    const listed: string[] = [];
+    for (let more = true; more; ) {
+      const page = await this.#storage.listObjects(`${objectKey}.`, listed.at(-1));
+      listed.push(...page.objects.map((object) => object.key));
+      more = page.more;
+    }
+    const needed = new Set(listed.length === 0 ? [] : await this.#discards.findNeededKeys(uploadId));
+    const unneeded = listed.filter((key) => !needed.has(key));
+    return scope === 'key' ? [objectKey, ...unneeded] : unneeded;
   }
 }

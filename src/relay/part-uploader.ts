@@ -7,9 +7,10 @@
 import type { CommittedPart } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import { detectType, TYPE_HEAD_BYTES } from '../pipeline/detect-type.ts';
-import { objectHeaders } from '../pipeline/upload-metadata.ts';
-import type { ObjectHeaders, ObjectStorage, Payload } from '../s3/object-storage.ts';
+import type { ObjectStorage } from '../s3/object-storage.ts';
+import { S3Error } from '../s3/s3-errors.ts';
 import type { Clock } from './clock.ts';
+import { uploadObjectHeaders } from './object-headers.ts';
 import type { PartBuffer } from './part-buffer.ts';
 import { withS3Retry } from './s3-retry.ts';
 import type { UploadLedger } from './upload-ledger.ts';
@@ -88,7 +89,7 @@ export class PartUploader {
   async #ensureMultipart(): Promise<void> {
     if (this.#ledger.upload.s3UploadId !== null) return;
     const { objectKey } = this.#ledger.upload;
-    const created = await this.#write(() =>
+    const created = await storeUnnamed(this.#ledger, this.#clock, () =>
       this.#storage.createMultipartUpload(objectKey, uploadObjectHeaders(this.#ledger.upload)),
     );
     await this.#ledger.commitMultipart(created.s3UploadId, PARTS_AHEAD);
@@ -96,24 +97,33 @@ export class PartUploader {
 
   async #store(partNumber: number, buffer: PartBuffer): Promise<[CommittedPart, string | null]> {
     const { objectKey, contestedTo } = this.#ledger.upload;
-    const s3UploadId = this.#ledger.upload.s3UploadId as string;
     const detectedType = partNumber === 1 ? await detectType(buffer.head(TYPE_HEAD_BYTES)) : null;
     let copyKey: string | null = null;
     if (partNumber <= contestedTo) {
       // A fenced writer may still overwrite this number. The copy has a key that it does not know.
-      copyKey = `${objectKey}.copy/${this.#ledger.token}/${partNumber}`;
-      await this.#put(copyKey, buffer, {});
+      const key = `${objectKey}.copy/${this.#ledger.token}/${partNumber}`;
+      await storeUnnamed(this.#ledger, this.#clock, () => this.#storage.putObject(key, buffer, {}));
+      copyKey = key;
     }
-    const { etag } = await this.#write(() => this.#storage.uploadPart(objectKey, s3UploadId, partNumber, buffer));
+    const etag = await this.#uploadPart(partNumber, buffer);
     return [{ partNumber, bytes: buffer.bytes, etag, copyKey }, detectedType];
   }
 
-  async #put(key: string, body: Payload, headers: ObjectHeaders): Promise<void> {
-    await this.#write(() => this.#storage.putObject(key, body, headers));
-  }
-
-  #write<T>(call: () => Promise<T>): Promise<T> {
-    return ledgerWrite(this.#ledger, this.#clock, call);
+  async #uploadPart(partNumber: number, buffer: PartBuffer): Promise<string> {
+    const { objectKey } = this.#ledger.upload;
+    const s3UploadId = this.#ledger.upload.s3UploadId as string;
+    try {
+      const { etag } = await ledgerWrite(this.#ledger, this.#clock, () =>
+        this.#storage.uploadPart(objectKey, s3UploadId, partNumber, buffer),
+      );
+      return etag;
+    } catch (error) {
+      if (!(error instanceof S3Error) || error.s3Code !== 'NoSuchUpload') throw error;
+      // Asked once more, in another way: this ends the upload for good.
+      const parts = await withS3Retry(this.#clock, () => this.#storage.listParts(objectKey, s3UploadId));
+      if (parts === null) await this.#ledger.giveUp();
+      throw error;
+    }
   }
 }
 
@@ -125,7 +135,14 @@ export function ledgerWrite<T>(ledger: UploadLedger, clock: Clock, call: () => P
   });
 }
 
-/** What the object is served with, and the stamp by which a completer recognises it. */
-export function uploadObjectHeaders(upload: UploadRecord): ObjectHeaders {
-  return { ...objectHeaders(upload.metadata), metadata: { 'tus-relay-upload': upload.uploadId } };
+/** The same for what has a key or an id of its own, which only the commit after it makes known. */
+export async function storeUnnamed<T>(ledger: UploadLedger, clock: Clock, call: () => Promise<T>): Promise<T> {
+  ledger.beginUnnamed();
+  try {
+    return await ledgerWrite(ledger, clock, call);
+  } catch (error) {
+    // Of an attempt whose outcome is unknown the ledger has been told.
+    if (error instanceof S3Error) ledger.dropUnnamed();
+    throw error;
+  }
 }

@@ -64,3 +64,6 @@ export class UploadCompletingError extends RelayError {
     super('upload_completing', 423, `upload ${uploadId} is being completed`);
   }
 }
+
+/** S3 has not what the catalog says it has. Said once, it may be a Complete that is still at work; twice: `lost`. */
+export class CompletionMissingError extends UploadCompletingError {}

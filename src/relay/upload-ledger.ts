@@ -11,7 +11,7 @@ import type { Database, Trx } from '../catalog/database.ts';
 import type { CommittedPart, Step, TailSegment, UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import type { Clock } from './clock.ts';
-import { WriterFencedError } from './relay-errors.ts';
+import { UploadGoneError, WriterFencedError } from './relay-errors.ts';
 
 /** A writer whose last look at the row is older than this looks again before it sends anything to S3. */
 const LOOK_AGAIN_MS = 60_000;
@@ -32,6 +32,8 @@ export class UploadLedger {
   #upload: UploadRecord;
   #lastLookMs: number;
   #clean = true;
+  /** Objects and multipart uploads that this writer may have stored and no commit has named yet. */
+  #unnamed = 0;
   #ended = false;
 
   /** @param claimed the row as this writer's own claim (or creation) wrote it */
@@ -54,13 +56,23 @@ export class UploadLedger {
     return this.#upload;
   }
 
-  /** False once any S3 write of this writer may have been done without our knowing. */
+  /** False once an S3 write of this writer may have been done without our knowing, or has left what no commit names. */
   get clean(): boolean {
-    return this.#clean;
+    return this.#isCleanBut(0);
   }
 
   markUnclean(): void {
     this.#clean = false;
+  }
+
+  /** What is about to be stored has a key or an id of its own: until a commit names it, only a sweep can find it. */
+  beginUnnamed(): void {
+    this.#unnamed += 1;
+  }
+
+  /** It was certainly not stored. */
+  dropUnnamed(): void {
+    this.#unnamed -= 1;
   }
 
   /** Before a write to S3 is signed. @throws WriterFencedError */
@@ -79,12 +91,14 @@ export class UploadLedger {
     this.#applied(
       await this.#catalog.commitMultipart({ uploadId, token: this.token, s3UploadId, sentUpTo: partsAhead }),
     );
+    this.#unnamed -= 1;
     this.#upload = { ...this.#upload, s3UploadId, sentUpTo: Math.max(this.#upload.sentUpTo, partsAhead) };
   }
 
   async commitPart(part: CommittedPart, sentUpTo: number, detectedType: string | null): Promise<void> {
     const step = this.#step(part.partNumber * this.#upload.partBytes);
     this.#applied(await this.#catalog.commitPart({ ...step, part, sentUpTo, detectedType }));
+    if (part.copyKey !== null) this.#unnamed -= 1;
     this.#upload = {
       ...this.#upload,
       offsetBytes: step.toBytes,
@@ -92,19 +106,26 @@ export class UploadLedger {
     };
   }
 
-  /** The last thing that this writer does. */
-  async commitTail(segment: TailSegment, replacesTail: boolean): Promise<void> {
+  /**
+   * Commits a segment of the tail.
+   *
+   * @param isEnd the last thing that this writer does: after a clean end it lets go of the row in the same commit
+   */
+  async commitTail(segment: TailSegment, replacesTail: boolean, isEnd: boolean): Promise<void> {
     const step = this.#step(this.#upload.offsetBytes + segmentGain(segment, replacesTail, this.#upload));
-    this.#applied(await this.#catalog.commitTail({ ...step, segment, replacesTail, cleanEnd: this.#clean }));
-    this.#upload = { ...this.#upload, offsetBytes: step.toBytes, writer: this.#clean ? null : this.token };
-    this.#ended = true;
+    const cleanEnd = isEnd && this.#isCleanBut(1);
+    this.#applied(await this.#catalog.commitTail({ ...step, segment, replacesTail, cleanEnd }));
+    this.#unnamed -= 1;
+    this.#upload = { ...this.#upload, offsetBytes: step.toBytes, writer: cleanEnd ? null : this.token };
+    this.#ended = isEnd;
   }
 
   /** Every byte is in S3 as parts. The last thing that this writer does. */
   async commitLast(part: CommittedPart | null, detectedType: string | null, end: EndOfBytes): Promise<void> {
     const step = this.#step(this.#upload.lengthBytes as number);
     await this.#database.transaction(async (trx) => {
-      this.#applied(await this.#catalog.commitLast(trx, { ...step, part, unclean: !this.#clean, detectedType }));
+      const unclean = !this.#isCleanBut(part?.copyKey == null ? 0 : 1);
+      this.#applied(await this.#catalog.commitLast(trx, { ...step, part, unclean, detectedType }));
       await end.enqueueCompletion(trx, step.uploadId);
     });
     this.#upload = { ...this.#upload, offsetBytes: step.toBytes, state: 'completing', writer: null };
@@ -114,9 +135,7 @@ export class UploadLedger {
   /** The one object is stored: the upload is finished. The last thing that this writer does. */
   async finishSingle(detectedType: string | null, end: EndOfBytes): Promise<void> {
     const step = this.#step(this.#upload.lengthBytes as number);
-    const unclean = !this.#clean;
-    // The final key is written: should this commit not apply, the next writer must take a fresh one.
-    this.#clean = false;
+    const unclean = !this.#isCleanBut(1);
     const finished = await this.#database.transaction(async (trx) => {
       const row = await this.#catalog.finishSingle(trx, { ...step, unclean, detectedType });
       this.#applied(row !== null);
@@ -129,10 +148,22 @@ export class UploadLedger {
 
   /** Lets go of the row, if that is still ours to do: after an unclean end the token stays and warns the next writer. */
   async letGo(): Promise<void> {
-    if (this.#ended || !this.#clean) return;
+    if (this.#ended || !this.clean) return;
     this.#ended = true;
     await this.#catalog.release({ uploadId: this.#upload.uploadId, token: this.token });
     this.#upload = { ...this.#upload, writer: null };
+  }
+
+  /** The provider has removed the multipart upload: nobody can go on. @throws UploadGoneError, WriterFencedError */
+  async giveUp(): Promise<never> {
+    const { uploadId } = this.#upload;
+    this.#applied(await this.#catalog.giveUpOpen({ uploadId, token: this.token }));
+    this.#ended = true;
+    throw new UploadGoneError(uploadId, 'was removed by the storage');
+  }
+
+  #isCleanBut(unnamed: number): boolean {
+    return this.#clean && this.#unnamed === unnamed;
   }
 
   #step(toBytes: number): Step {

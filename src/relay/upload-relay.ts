@@ -183,7 +183,7 @@ export class UploadRelay {
       await catalog.create(newUpload, trx);
       await end.enqueueCompletion(trx, newUpload.uploadId);
     });
-    return completer.complete(newUpload.uploadId);
+    return completer.complete(newUpload.uploadId, true);
   }
 
   async #append(claimed: UploadRecord, body: RequestBody): Promise<Appended> {
@@ -206,7 +206,7 @@ export class UploadRelay {
     });
     if (tail.length > 0) discards.kick();
     if (appended.upload.state !== 'completing') return appended;
-    return { ...appended, upload: await completer.complete(claimed.uploadId) };
+    return { ...appended, upload: await completer.complete(claimed.uploadId, true) };
   }
 
   #publishProgress(upload: UploadRecord): void {

@@ -230,7 +230,7 @@ forEachTestDatabase((kind, open) => {
   });
 
   test(`${kind}: the last part takes the upload to completing, the finish happens once`, async (t) => {
-    const { catalog, database } = await setUp(t);
+    const { catalog, database, discards } = await setUp(t);
     const { uploadId } = await create(catalog, { lengthBytes: 150 });
     const claim = claimOf(uploadId, 0);
     await catalog.claim(claim);
@@ -249,9 +249,30 @@ forEachTestDatabase((kind, open) => {
       (await catalog.findParts(uploadId)).map((it) => it.bytes),
       [100, 50],
     );
-    const finish = () => database.transaction((trx) => catalog.finishCompleting(trx, uploadId));
+    const finish = () => database.transaction((trx) => catalog.finishCompleting(trx, uploadId, false));
     assert.equal((await finish())?.state, 'finished');
     assert.equal(await finish(), null);
+    assert.deepEqual(await catalog.findParts(uploadId), []);
+    assert.deepEqual(await discards.findUndone(10), []);
+  });
+
+  test(`${kind}: a finish leaves the copies of parts to the discards, and a dirty upload's key to a sweep`, async (t) => {
+    const { catalog, database, discards } = await setUp(t);
+    const { uploadId, objectKey } = await create(catalog, { lengthBytes: 50 });
+    const claim = claimOf(uploadId, 0);
+    await catalog.claim(claim);
+    await catalog.commitMultipart({ uploadId, token: claim.token, s3UploadId: 'mpu', sentUpTo: 4 });
+    const last = { uploadId, token: claim.token, fromBytes: 0, toBytes: 50, unclean: false, detectedType: null };
+    const copied = { ...part(1), bytes: 50, copyKey: 'a-copy' };
+    await database.transaction((trx) => catalog.commitLast(trx, { ...last, part: copied }));
+    await database.transaction((trx) => catalog.finishCompleting(trx, uploadId, true));
+    assert.deepEqual(
+      (await discards.findUndone(10)).map((it) => [it.objectKey, it.scope, it.s3UploadId]).sort(),
+      [
+        ['a-copy', 'object', null],
+        [objectKey, 'leftovers', null],
+      ].sort(),
+    );
   });
 
   test(`${kind}: a single object goes from open to finished in one commit`, async (t) => {
@@ -373,7 +394,7 @@ forEachTestDatabase((kind, open) => {
     assert.deepEqual(await catalog.findStuckCompletions(10), []);
     await sql`UPDATE uploads SET created_at = now() - interval '2 minutes'`.execute(database.db);
     assert.deepEqual(await catalog.findStuckCompletions(10), [uploadId]);
-    assert.equal(await catalog.markLost(uploadId), true);
+    assert.equal(await catalog.giveUpCompleting(uploadId, 'lost'), true);
     assert.deepEqual(await catalog.findStuckCompletions(10), []);
   });
 });

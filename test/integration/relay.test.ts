@@ -294,7 +294,7 @@ test('errors and lost replies of S3 are repeated from the buffer, and the next w
         assert.equal(row?.writer === null, operation === 'CompleteMultipartUpload', 'an unclean end keeps the token');
         const { upload } = await patch(relay, uploadId, 2_400, content.subarray(2_400));
         assert.equal(upload.state, 'finished');
-        assert.equal(upload.dirty, operation !== 'CompleteMultipartUpload');
+        assert.equal(upload.dirty, true);
         assert.ok((await storedBytes(relay, uploadId))?.equals(content));
         assert.deepEqual(relay.finished, [uploadId]);
       });
@@ -358,7 +358,7 @@ test('the job finishes a completion without the client, and finds nothing to do 
   relay.storage.fate = (call) => (call.operation === 'CompleteMultipartUpload' ? { kind: 'fail' } : { kind: 'ok' });
   await assert.rejects(patch(relay, uploadId, 0, patternBytes(2_500)), /InternalError/);
   relay.storage.fate = () => ({ kind: 'ok' });
-  const run = () => runCompletionJob({ uploadId }, relay.completer, relay.catalog, relay.database, relay.queue);
+  const run = () => runCompletionJob({ uploadId }, relay);
   await run();
   await run();
   assert.deepEqual(relay.finished, [uploadId]);
@@ -389,10 +389,7 @@ test('a multipart upload that the provider removed is lost only when it is missi
   relay.storage.multiparts.clear();
   relay.jobs.length = 0;
   const run = (missedBefore?: boolean) =>
-    runCompletionJob(
-      { uploadId, ...(missedBefore === undefined ? {} : { missedBefore }) },
-      ...([relay.completer, relay.catalog, relay.database, relay.queue] as const),
-    );
+    runCompletionJob({ uploadId, ...(missedBefore === undefined ? {} : { missedBefore }) }, relay);
   await run();
   assert.equal((await relay.catalog.find(uploadId))?.state, 'completing');
   assert.deepEqual(relay.jobs, [{ queue: 'complete-upload', data: { uploadId, missedBefore: true } }]);

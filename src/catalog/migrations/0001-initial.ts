@@ -84,6 +84,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
       upload_id uuid NOT NULL,
       object_key text NOT NULL,
+      scope text NOT NULL DEFAULT 'object' CHECK (scope IN ('object', 'key', 'leftovers')),
       s3_upload_id text,
       deleted_at timestamptz,
       recheck_at timestamptz
