@@ -183,13 +183,15 @@ export class FileCatalog {
   /**
    * Records why there are no thumbnails, for the user to read.
    *
-   * @returns false when the file has been deleted meanwhile
+   * @returns false when the file has been deleted meanwhile, or nobody waits for thumbnails any more: what has been
+   *   made or said before stays
    */
   async setProblem(fileId: string, sentence: string): Promise<boolean> {
     const updated = await this.#database.db
       .updateTable('files')
       .set({ problem: sentence, thumbnails_pending: false })
       .where('id', '=', fileId)
+      .where('thumbnails_pending', '=', true)
       .returning('id')
       .executeTakeFirst();
     return updated !== undefined;
