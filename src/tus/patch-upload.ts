@@ -38,8 +38,9 @@ export async function patchUpload(
     });
     if (upload.state !== 'finished') {
       if (bodyEnd === 'stopped') throw running.stopSignal.reason;
+      // Not 408, the protocol's own word for it: tus-js-client gives up on that, and goes on after a 423.
       if (bodyEnd === 'idle')
-        throw new TusProtocolError('body_timeout', 408, 'no byte came for too long; what had arrived is stored');
+        throw new TusProtocolError('body_timeout', 423, 'no byte came for too long; what had arrived is stored');
     }
     return uploadHeaders(upload);
   } finally {
