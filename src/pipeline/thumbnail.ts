@@ -73,13 +73,13 @@ export function imageTooBig(bytes: number): UnusableImageError {
  * pixels in memory, whereas a decoder that goes from top to bottom needs a few rows. (A square bears the turn later.)
  */
 async function decodeSmall(image: Buffer) {
-  const decoder = sharp(image, {
-    limitInputPixels: MAX_IMAGE_PIXELS,
-    sequentialRead: true,
-    failOn: 'error', // an image that was cut short is broken; one with an odd colour profile is not
-    pages: 1,
-  }).timeout({ seconds: DECODE_SECS });
   try {
+    const decoder = sharp(image, {
+      limitInputPixels: MAX_IMAGE_PIXELS,
+      sequentialRead: true,
+      failOn: 'error', // an image that was cut short is broken; one with an odd colour profile is not
+      pages: 1,
+    }).timeout({ seconds: DECODE_SECS });
     const metadata = await decoder.metadata();
     checkPixels(metadata);
     const { data, info } = await decoder
