@@ -1,0 +1,353 @@
+/**
+ * The memory that part buffers of the whole process share (V7). What they hold is counted as it is allocated, in whole
+ * blocks; it never exceeds the capacity.
+ *
+ * Who finds it spent waits in one queue, first come first served, while the budget makes room in this order: remembered
+ * tails are dropped; buffers that will be needed last are spilled to files; what is being sent to S3 is waited for; and
+ * when all that is not enough (the disk is full), the buffer that has gone longest without progress is asked to be
+ * stored as a tail segment and released.
+ *
+ * Nothing deadlocks: what is counted is either remembered (dropped at once), being sent (S3 calls end), being spilled
+ * (file calls end), or in a buffer that is filling, which can be flushed. Flushing needs no memory. Merges that a part
+ * waits for have a reserve of their own, whose holders wait for S3 and the disk only.
+ */
+import type { SpillStore } from './spill-store.ts';
+import { chooseFlushVictim, chooseSpillVictim, type FillingBuffer, SPILLED_HELD_BYTES } from './spill-victims.ts';
+
+/** A part larger than this share of the capacity goes to a file from its beginning. */
+const LARGEST_SHARE_IN_MEMORY = 1 / 4;
+
+/** So that a few sockets' chunks fit whatever the operator has asked for. */
+export const MIN_CAPACITY_BYTES = 4 * 1024 * 1024;
+
+/** A merge that goes through a file needs one piece of it in memory. */
+const MIN_RESERVE_BYTES = 64 * 1024;
+
+/** What the budget asks of a part buffer. */
+export interface BudgetedBuffer extends FillingBuffer {
+  /** What it waits for; it is in the queue. */
+  readonly wantedBytes: number;
+  /** Its `wantedBytes` are its own now. */
+  granted(): void;
+  /** Moves what it holds into a file, and gives all but SPILLED_HELD_BYTES back. Never rejects. */
+  spill(): Promise<void>;
+  /** Its owner is to store what it holds and to release it. It leaves the queue. */
+  wantFlush(): void;
+}
+
+/** Memory of the budget whose holder can be told to let go of it at any time: see TailMemory. */
+export interface Reclaimable {
+  /** Drops what has gone unused longest, and gives its bytes back. @returns false when nothing is left */
+  reclaim(): boolean;
+}
+
+/** Memory for a merge, from wherever there was some. */
+export interface MergeGrant {
+  release(): void;
+}
+
+interface MergeWaiter {
+  readonly bytes: number;
+  readonly resolve: (grant: MergeGrant) => void;
+}
+
+/** For the metrics. Bytes unless they say otherwise. */
+export interface BudgetFigures {
+  capacityBytes: number;
+  /** Everything that is held, remembered tails and the reserve included. */
+  usedBytes: number;
+  /** Of them: on their way to S3. */
+  inFlightBytes: number;
+  reserveUsedBytes: number;
+  /** In spill files now. */
+  spilledBytes: number;
+  spilledTotalBytes: number;
+  spillFailuresTotal: number;
+  /** Buffers that wait for memory now. */
+  waiting: number;
+  waitsTotal: number;
+  flushesTotal: number;
+}
+
+export class MemoryBudget {
+  readonly capacityBytes: number;
+  readonly #reserveBytes: number;
+  /** What everything but merges may hold. */
+  readonly #limit: number;
+  readonly #spillStore: SpillStore;
+  readonly #now: () => number;
+  readonly #filling = new Set<BudgetedBuffer>();
+  readonly #queue = new Set<BudgetedBuffer>();
+  readonly #mergeQueue = new Set<MergeWaiter>();
+  #remembered: Reclaimable | null = null;
+  #used = 0;
+  #reserveUsed = 0;
+  #inFlight = 0;
+  #waitingBytes = 0;
+  /** What spills under way will give back. */
+  #spillGain = 0;
+  #progress = 0;
+  #waitsTotal = 0;
+  #flushesTotal = 0;
+  #relieving = false;
+  #relieveAgain = false;
+
+  /**
+   * @param capacityBytes BUFFER_BYTES
+   * @param partBytes PART_BYTES: as much is kept back for merges, but at most a quarter
+   * @param now monotonic, in milliseconds
+   */
+  constructor(capacityBytes: number, partBytes: number, spillStore: SpillStore, now: () => number) {
+    if (capacityBytes < MIN_CAPACITY_BYTES) {
+      throw new RangeError(`a memory budget of ${capacityBytes} bytes is too small: at least ${MIN_CAPACITY_BYTES}`);
+    }
+    this.capacityBytes = capacityBytes;
+    this.#reserveBytes = Math.min(
+      Math.max(partBytes, MIN_RESERVE_BYTES),
+      Math.floor(capacityBytes * LARGEST_SHARE_IN_MEMORY),
+    );
+    this.#limit = capacityBytes - this.#reserveBytes;
+    this.#spillStore = spillStore;
+    this.#now = now;
+    spillStore.onSpace = () => this.#relieve();
+  }
+
+  get spillStore(): SpillStore {
+    return this.#spillStore;
+  }
+
+  get nowMs(): number {
+    return this.#now();
+  }
+
+  /** See {@link FillingBuffer.lastProgress}. */
+  get progress(): number {
+    return this.#progress;
+  }
+
+  /** The largest charge that one chunk may have. */
+  get largestGrantBytes(): number {
+    return this.#limit;
+  }
+
+  /** Parts of this size go to a file from their beginning: a few of them would fill the memory. */
+  alwaysSpills(partBytes: number): boolean {
+    return partBytes > this.capacityBytes * LARGEST_SHARE_IN_MEMORY;
+  }
+
+  get figures(): BudgetFigures {
+    return {
+      capacityBytes: this.capacityBytes,
+      usedBytes: this.#used + this.#reserveUsed,
+      inFlightBytes: this.#inFlight,
+      reserveUsedBytes: this.#reserveUsed,
+      spilledBytes: this.#spillStore.bytes,
+      spilledTotalBytes: this.#spillStore.totalBytes,
+      spillFailuresTotal: this.#spillStore.failures,
+      waiting: this.#queue.size + this.#mergeQueue.size,
+      waitsTotal: this.#waitsTotal,
+      flushesTotal: this.#flushesTotal,
+    };
+  }
+
+  /** Its memory is reclaimed before anybody waits. */
+  set remembered(remembered: Reclaimable) {
+    this.#remembered = remembered;
+  }
+
+  /** Somebody waits for memory: nothing is to be remembered now. */
+  get scarce(): boolean {
+    return this.#queue.size > 0 || this.#mergeQueue.size > 0;
+  }
+
+  /** The hot path: memory that is simply there. Never overtakes who waits. */
+  take(bytes: number): boolean {
+    if (this.#queue.size > 0 || this.#used + bytes > this.#limit) return false;
+    this.#used += bytes;
+    this.#progress += 1;
+    return true;
+  }
+
+  /** As {@link take}, and drops remembered tails for it. */
+  takeReclaiming(bytes: number): boolean {
+    if (this.#queue.size > 0) return false;
+    this.#reclaimFor(bytes);
+    return this.take(bytes);
+  }
+
+  /** Memory that was taken is free again. */
+  give(bytes: number): void {
+    this.#used -= bytes;
+    if (this.#queue.size > 0 || this.#mergeQueue.size > 0) this.#relieve();
+  }
+
+  addFilling(buffer: BudgetedBuffer): void {
+    this.#filling.add(buffer);
+  }
+
+  removeFilling(buffer: BudgetedBuffer): void {
+    this.#filling.delete(buffer);
+    this.stopWaiting(buffer);
+  }
+
+  /** Held memory is on its way to S3 from now on, and comes back by itself. Negative when that is over. */
+  addInFlight(bytes: number): void {
+    this.#inFlight += bytes;
+  }
+
+  /** Puts a buffer at the end of the queue, with its `wantedBytes`. */
+  wait(buffer: BudgetedBuffer): void {
+    this.#queue.add(buffer);
+    this.#waitingBytes += buffer.wantedBytes;
+    this.#waitsTotal += 1;
+    this.#relieve();
+  }
+
+  /** To be called before its `wantedBytes` change. */
+  stopWaiting(buffer: BudgetedBuffer): void {
+    if (!this.#queue.delete(buffer)) return;
+    this.#waitingBytes -= buffer.wantedBytes;
+    this.#relieve();
+  }
+
+  /** Spills a buffer whether or not there is pressure. */
+  startSpill(buffer: BudgetedBuffer): void {
+    const gain = Math.max(0, buffer.heldBytes - SPILLED_HELD_BYTES);
+    this.#spillGain += gain;
+    // Its own failures are its own affair; there is nothing here that could reject.
+    void buffer.spill().then(() => {
+      this.#spillGain -= gain;
+      this.#relieve();
+    });
+  }
+
+  /**
+   * Memory for a merge or a completion: of the ordinary budget when there is room, else of the reserve, first come
+   * first served. The holder may wait for S3 and the disk, never for other memory.
+   *
+   * @returns null when it is more than the reserve and there is no room: it has to go another way
+   */
+  async takeForMerge(bytes: number, signal?: AbortSignal): Promise<MergeGrant | null> {
+    signal?.throwIfAborted();
+    if (this.#mergeQueue.size === 0) {
+      const grant = this.#grantMerge(bytes);
+      if (grant !== null) return grant;
+    }
+    if (bytes > this.#reserveBytes) return null;
+    const { promise, resolve, reject } = Promise.withResolvers<MergeGrant>();
+    const waiter: MergeWaiter = { bytes, resolve };
+    const onAbort = () => {
+      this.#mergeQueue.delete(waiter);
+      reject(signal?.reason);
+      this.#relieve();
+    };
+    this.#mergeQueue.add(waiter);
+    this.#waitsTotal += 1;
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await promise;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  #grantMerge(bytes: number): MergeGrant | null {
+    if (this.takeReclaiming(bytes)) {
+      this.#inFlight += bytes;
+      return once(() => {
+        this.#inFlight -= bytes;
+        this.give(bytes);
+      });
+    }
+    if (this.#reserveUsed + bytes > this.#reserveBytes) return null;
+    this.#reserveUsed += bytes;
+    return once(() => {
+      this.#reserveUsed -= bytes;
+      this.#relieve();
+    });
+  }
+
+  #reclaimFor(bytes: number): void {
+    while (this.#used + bytes > this.#limit && this.#remembered?.reclaim() === true);
+  }
+
+  /** Lets everybody in whom there is room for, and makes room for the rest. */
+  #relieve(): void {
+    this.#relieveAgain = true;
+    // A buffer that is asked to flush may be released before its callback is over: no second round inside the first.
+    if (this.#relieving) return;
+    this.#relieving = true;
+    try {
+      while (this.#relieveAgain) {
+        this.#relieveAgain = false;
+        this.#grantMerges();
+        this.#grantQueue();
+        if (this.#queue.size > 0) this.#spillForQueue();
+        if (this.#queue.size > 0) this.#flushForHead();
+      }
+    } finally {
+      this.#relieving = false;
+    }
+  }
+
+  #grantMerges(): void {
+    for (const waiter of this.#mergeQueue) {
+      const grant = this.#grantMerge(waiter.bytes);
+      if (grant === null) return;
+      this.#mergeQueue.delete(waiter);
+      waiter.resolve(grant);
+    }
+  }
+
+  #grantQueue(): void {
+    for (const buffer of this.#queue) {
+      const { wantedBytes } = buffer;
+      this.#reclaimFor(wantedBytes);
+      if (this.#used + wantedBytes > this.#limit) return;
+      this.#queue.delete(buffer);
+      this.#waitingBytes -= wantedBytes;
+      this.#used += wantedBytes;
+      this.#progress += 1;
+      buffer.granted();
+    }
+  }
+
+  #spillForQueue(): void {
+    // When half of the memory is on its way to S3, then S3 is what everybody waits for, and a disk would not help.
+    if (this.#inFlight >= this.#limit / 2) return;
+    const nowMs = this.#now();
+    while (this.#waitingBytes > this.#limit - this.#used + this.#spillGain && this.#spillStore.hasRoom) {
+      const victim = chooseSpillVictim(this.#filling, nowMs);
+      if (victim === null) return;
+      this.startSpill(victim);
+    }
+  }
+
+  #flushForHead(): void {
+    for (let head = this.#head(); head !== null; head = this.#head()) {
+      let coming = this.#limit - this.#used + this.#spillGain + this.#inFlight;
+      for (const buffer of this.#filling) if (buffer.flushWanted) coming += buffer.heldBytes;
+      if (head.wantedBytes <= coming) return;
+      const victim = chooseFlushVictim(this.#filling);
+      if (victim === null) return;
+      this.#flushesTotal += 1;
+      victim.wantFlush();
+    }
+  }
+
+  #head(): BudgetedBuffer | null {
+    for (const buffer of this.#queue) return buffer;
+    return null;
+  }
+}
+
+function once(release: () => void): MergeGrant {
+  let released = false;
+  return {
+    release: () => {
+      if (released) return;
+      released = true;
+      release();
+    },
+  };
+}

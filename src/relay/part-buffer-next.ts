@@ -1,0 +1,494 @@
+import type { HeldPayload } from './held-payload.ts';
+import type { BudgetedBuffer, MemoryBudget } from './memory-budget.ts';
+import type { SpillFile } from './spill-store.ts';
+import { MIN_SPILL_BYTES, SPILLED_HELD_BYTES } from './spill-victims.ts';
+
+/** Chunks below this size are gathered: a slow client's single bytes would cost more in bookkeeping than in bytes. */
+const GATHER_BELOW_BYTES = 4 * 1024;
+/** The first block is small, so that a thousand clients of a byte a second hold about a mebibyte. */
+const FIRST_BLOCK_BYTES = 1024;
+const LARGEST_BLOCK_BYTES = 16 * 1024;
+
+/** On their way into the file, at most. With one block being gathered it makes up SPILLED_HELD_BYTES. */
+const WINDOW_BYTES = SPILLED_HELD_BYTES - LARGEST_BLOCK_BYTES;
+/** Read from the file at once. */
+const PIECE_BYTES = 64 * 1024;
+
+/** A buffer was sealed or released while a chunk waited for room in it: the chunk is not in it. */
+export class BufferClosedError extends Error {
+  override readonly name = 'BufferClosedError';
+}
+
+type Phase = 'memory' | 'spilling' | 'file' | 'sealed' | 'released';
+
+interface WaitingChunk {
+  readonly chunk: Uint8Array;
+  readonly resolve: (held: boolean) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/**
+ * The bytes of one part (or of its beginning) while they arrive and until they are stored. It grows with them, so that
+ * a slow client holds what it has sent and little more; large chunks are kept as they came, without a copy.
+ *
+ * Its bytes are a file's, if it ever spilled, and after them those in memory:
+ * - memory: chunks are kept in memory, each with a grant of the budget;
+ * - spilling: what is in memory is being written; a new chunk waits for the end of it;
+ * - file: chunks go through a small window into the file. When the disk is full it is back in `memory`, with its file;
+ * - sealed: nothing is added any more; it is read, as often as need be;
+ * - released: it holds nothing.
+ */
+export class PartBuffer implements HeldPayload, BudgetedBuffer {
+  readonly expectedBytes: number;
+  readonly openedAtMs: number;
+  readonly #budget: MemoryBudget;
+  readonly #onFlushWanted: () => void;
+  readonly #signal: AbortSignal | undefined;
+  #phase: Phase = 'memory';
+  /** A large chunk needs nothing but memory. */
+  #fast: boolean;
+  /** Goes to a file as soon as it is worth it, pressure or not. */
+  #eager: boolean;
+  #flushWanted = false;
+  #parked = false;
+  #chunks: Uint8Array[] = [];
+  /** Small chunks are gathered here; what lies before `#blockStart` is in `#chunks` already. */
+  #block: Buffer | null = null;
+  #blockStart = 0;
+  #blockUsed = 0;
+  #bytes = 0;
+  #heldBytes = 0;
+  #lastProgress: number;
+  #file: SpillFile | null = null;
+  #fileBytes = 0;
+  /** In phase `file`: memory of the chunks that are not written yet. */
+  #windowBytes = 0;
+  /** Set while something is being written; never rejects. */
+  #writing: Promise<void> | null = null;
+  #waiting: WaitingChunk | null = null;
+  #wantedBytes = 0;
+
+  /**
+   * @param expectedBytes what it will hold when it is full: the rest of the part, or of the upload when that is less.
+   *   More than a quarter of the memory goes to a file
+   * @param onFlushWanted its owner, who is not waiting in {@link append}, is to store what it holds and to release it
+   * @param signal a chunk that waits for room gives up when it aborts
+   */
+  constructor(budget: MemoryBudget, expectedBytes: number, onFlushWanted: () => void, signal?: AbortSignal) {
+    this.expectedBytes = expectedBytes;
+    this.openedAtMs = budget.nowMs;
+    this.#budget = budget;
+    this.#onFlushWanted = onFlushWanted;
+    this.#signal = signal;
+    this.#eager = budget.alwaysSpills(expectedBytes);
+    this.#fast = !this.#eager;
+    this.#lastProgress = budget.progress;
+    budget.addFilling(this);
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  get lastProgress(): number {
+    return this.#lastProgress;
+  }
+
+  get wantedBytes(): number {
+    return this.#wantedBytes;
+  }
+
+  get spillable(): boolean {
+    return this.#phase === 'memory' && !this.#flushWanted;
+  }
+
+  get flushWanted(): boolean {
+    return this.#flushWanted;
+  }
+
+  get inMemory(): boolean {
+    return this.#fileBytes === 0;
+  }
+
+  /**
+   * Takes a chunk in; only one call at a time. While it waits the chunk stays the caller's, and is counted nowhere.
+   *
+   * @param chunk not changed by anybody from now on, if it has 4 KiB or more; smaller ones are copied
+   * @returns true: it is held. false: it is not, nor any of it: the caller stores what this buffer holds, releases it,
+   *   and gives the chunk to a fresh one. It is a promise only when there is something to wait for
+   * @throws the reason of the signal, or BufferClosedError, when the wait was given up (by rejecting)
+   */
+  append(chunk: Uint8Array): true | Promise<boolean> {
+    if (this.#fast && chunk.length >= GATHER_BELOW_BYTES) {
+      const held = chunk.buffer.byteLength;
+      if (held <= 2 * chunk.length && this.#budget.take(held)) {
+        this.#keep(chunk, held);
+        return true;
+      }
+    }
+    return this.#appendSlowly(chunk);
+  }
+
+  #appendSlowly(chunk: Uint8Array): true | Promise<boolean> {
+    if (this.#phase === 'sealed' || this.#phase === 'released') throw new BufferClosedError(`it is ${this.#phase}`);
+    if (this.#waiting !== null) throw new Error('another chunk is still waiting');
+    if (chunk.length === 0) return true;
+    if (this.#flushWanted) return Promise.resolve(false);
+    if (this.#phase === 'file') return this.#appendToFile(chunk);
+    if (this.#phase === 'spilling') return this.#wait(chunk);
+    if (this.#keepIfRoom(chunk)) return true;
+    const held = this.#wait(chunk);
+    // Unless it was given up at once.
+    if (this.#waiting !== null) this.#queueUp(chunk);
+    return held;
+  }
+
+  #keepIfRoom(chunk: Uint8Array): boolean {
+    const charge = this.#chargeFor(chunk);
+    if (charge > 0 && !this.#budget.takeReclaiming(charge)) return false;
+    this.#keep(chunk, charge);
+    return true;
+  }
+
+  #queueUp(chunk: Uint8Array): void {
+    this.#wantedBytes = this.#chargeFor(chunk);
+    this.#budget.wait(this);
+  }
+
+  /** @returns memory that has to be allocated, or taken over, to hold this chunk */
+  #chargeFor(chunk: Uint8Array): number {
+    let charge: number;
+    if (chunk.length < GATHER_BELOW_BYTES) {
+      const missing = chunk.length - this.#blockRoom();
+      charge = missing <= 0 ? 0 : this.#nextBlockBytes(missing);
+    } else {
+      charge = isViewOfMore(chunk) ? chunk.length : chunk.buffer.byteLength;
+    }
+    if (charge > this.#budget.largestGrantBytes) {
+      throw new RangeError(`a chunk of ${charge} bytes is more than the memory budget`);
+    }
+    return charge;
+  }
+
+  /** Takes a chunk in whose memory has been granted. */
+  #keep(chunk: Uint8Array, charge: number): void {
+    if (chunk.length < GATHER_BELOW_BYTES) this.#gather(chunk);
+    else {
+      if (this.#blockUsed > this.#blockStart) this.#cutBlock();
+      this.#chunks.push(isViewOfMore(chunk) ? copyOf(chunk) : chunk);
+    }
+    this.#bytes += chunk.length;
+    this.#heldBytes += charge;
+    this.#lastProgress = this.#budget.progress;
+    if (this.#eager && this.#heldBytes >= MIN_SPILL_BYTES && this.#phase === 'memory') this.#budget.startSpill(this);
+  }
+
+  #blockRoom(): number {
+    return this.#block === null ? 0 : this.#block.length - this.#blockUsed;
+  }
+
+  #nextBlockBytes(missing: number): number {
+    const grown = this.#block === null ? FIRST_BLOCK_BYTES : Math.min(2 * this.#block.length, LARGEST_BLOCK_BYTES);
+    return Math.max(grown, missing);
+  }
+
+  #gather(chunk: Uint8Array): void {
+    const room = this.#blockRoom();
+    const fitting = chunk.length <= room ? chunk : chunk.subarray(0, room);
+    this.#block?.set(fitting, this.#blockUsed);
+    this.#blockUsed += fitting.length;
+    const rest = chunk.subarray(fitting.length);
+    if (rest.length === 0) return;
+    this.#cutBlock();
+    this.#block = Buffer.allocUnsafeSlow(this.#nextBlockBytes(rest.length));
+    this.#block.set(rest);
+    this.#blockStart = 0;
+    this.#blockUsed = rest.length;
+  }
+
+  /** What is in the block becomes a chunk; its free rest is gathered into further on. */
+  #cutBlock(): void {
+    if (this.#block === null || this.#blockUsed === this.#blockStart) return;
+    const cut = this.#block.subarray(this.#blockStart, this.#blockUsed);
+    this.#blockStart = this.#blockUsed;
+    this.#chunks.push(cut);
+    if (this.#phase === 'file') this.#windowBytes += cut.length;
+  }
+
+  #wait(chunk: Uint8Array): Promise<boolean> {
+    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+    const signal = this.#signal;
+    if (signal === undefined) {
+      this.#waiting = { chunk, resolve, reject };
+      return promise;
+    }
+    const onAbort = () => this.#giveUpWaiting(signal.reason);
+    this.#waiting = { chunk, resolve, reject };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    return promise.finally(() => signal.removeEventListener('abort', onAbort));
+  }
+
+  #endWait(held: boolean): void {
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    this.#wantedBytes = 0;
+    waiting?.resolve(held);
+  }
+
+  #giveUpWaiting(reason: unknown): void {
+    const waiting = this.#waiting;
+    if (waiting === null) return;
+    this.#budget.stopWaiting(this);
+    this.#waiting = null;
+    this.#wantedBytes = 0;
+    waiting.reject(reason);
+  }
+
+  /** The budget: what it waits for is its own now. */
+  granted(): void {
+    if (this.#waiting === null) throw new Error('granted memory that it did not wait for');
+    this.#keep(this.#waiting.chunk, this.#wantedBytes);
+    this.#endWait(true);
+  }
+
+  /** The budget: its owner is to store and release it. */
+  wantFlush(): void {
+    this.#flushWanted = true;
+    this.#fast = false;
+    this.#budget.stopWaiting(this);
+    if (this.#waiting !== null) this.#endWait(false);
+    else this.#onFlushWanted();
+  }
+
+  /** The budget: moves what is in memory into the file. Never rejects. */
+  spill(): Promise<void> {
+    this.#phase = 'spilling';
+    this.#fast = false;
+    // A chunk that waits here goes into the file next.
+    this.#budget.stopWaiting(this);
+    this.#cutBlock();
+    const moved = this.#moveToFile(this.#chunks.length, totalBytes(this.#chunks));
+    this.#writing = moved;
+    return moved;
+  }
+
+  async #moveToFile(chunkCount: number, bytes: number): Promise<void> {
+    try {
+      const file = await this.#openFile();
+      if (this.#isPhase('spilling')) await file.write(this.#chunks, bytes, this.#fileBytes);
+    } catch (error) {
+      this.#writing = null;
+      this.#spillFailed(error);
+      return;
+    }
+    this.#writing = null;
+    // Sealed meanwhile: it is about to be sent, from memory, and gives that back soon.
+    if (!this.#isPhase('spilling')) return;
+    this.#chunks.splice(0, chunkCount);
+    this.#fileBytes += bytes;
+    this.#windowBytes = 0;
+    this.#phase = 'file';
+    const freed = this.#heldBytes - SPILLED_HELD_BYTES;
+    this.#heldBytes = SPILLED_HELD_BYTES;
+    this.#budget.give(freed);
+    if (this.#waiting !== null) this.#startWriting();
+  }
+
+  async #openFile(): Promise<SpillFile> {
+    this.#file ??= await this.#budget.spillStore.create();
+    return this.#file;
+  }
+
+  #appendToFile(chunk: Uint8Array): true | Promise<boolean> {
+    const charge = isViewOfMore(chunk) ? chunk.length : chunk.buffer.byteLength;
+    const gathered = chunk.length < GATHER_BELOW_BYTES;
+    if (this.#windowBytes + (gathered ? chunk.length : charge) > WINDOW_BYTES) {
+      const held = this.#wait(chunk);
+      this.#startWriting();
+      return held;
+    }
+    if (gathered) this.#gather(chunk);
+    else {
+      this.#cutBlock();
+      this.#chunks.push(isViewOfMore(chunk) ? copyOf(chunk) : chunk);
+      this.#windowBytes += charge;
+    }
+    this.#bytes += chunk.length;
+    this.#lastProgress = this.#budget.progress;
+    this.#startWriting();
+    return true;
+  }
+
+  #startWriting(): void {
+    if (this.#writing !== null || (this.#chunks.length === 0 && this.#waiting === null)) return;
+    this.#writing = this.#writeWindow();
+  }
+
+  /** Writes until nothing waits any more. The waiting chunk goes along, so that a large one needs no window. */
+  async #writeWindow(): Promise<void> {
+    while (this.#phase === 'file' && (this.#chunks.length > 0 || this.#waiting !== null)) {
+      const waiting = this.#waiting;
+      if (waiting !== null) this.#cutBlock();
+      const chunkCount = this.#chunks.length;
+      const windowBytes = this.#windowBytes;
+      const bytes = totalBytes(this.#chunks);
+      const batch = waiting === null ? this.#chunks.slice() : [...this.#chunks, waiting.chunk];
+      try {
+        await (this.#file as SpillFile).write(batch, bytes + (waiting?.chunk.length ?? 0), this.#fileBytes);
+      } catch (error) {
+        this.#writing = null;
+        this.#spillFailed(error);
+        return;
+      }
+      if (this.#isPhase('released')) break;
+      this.#chunks.splice(0, chunkCount);
+      this.#windowBytes -= windowBytes;
+      this.#fileBytes += bytes;
+      // Given up meanwhile: then its bytes lie behind the end of ours, and are written over.
+      if (waiting === null || waiting !== this.#waiting) continue;
+      this.#fileBytes += waiting.chunk.length;
+      this.#bytes += waiting.chunk.length;
+      this.#lastProgress = this.#budget.progress;
+      this.#endWait(true);
+    }
+    this.#writing = null;
+  }
+
+  /** Nothing is lost: what was to be written is still in memory. */
+  #spillFailed(error: unknown): void {
+    this.#budget.spillStore.failed(error);
+    if (this.#phase !== 'spilling' && this.#phase !== 'file') return;
+    this.#phase = 'memory';
+    this.#eager = false;
+    this.#fast = !this.#flushWanted;
+    const waiting = this.#waiting;
+    if (waiting === null) return;
+    if (this.#keepIfRoom(waiting.chunk)) this.#endWait(true);
+    else this.#queueUp(waiting.chunk);
+  }
+
+  /** No more chunks: it is about to be sent to S3, and to be released soon. A chunk that waits is turned away. */
+  seal(): void {
+    if (this.#phase === 'sealed') return;
+    if (this.#phase === 'released') throw new BufferClosedError('it is released');
+    this.#leaveBudgetsCare('it was sealed');
+    this.#cutBlock();
+    this.#phase = 'sealed';
+    this.#budget.addInFlight(this.#heldBytes);
+  }
+
+  #leaveBudgetsCare(reason: string): void {
+    this.#fast = false;
+    this.#giveUpWaiting(new BufferClosedError(reason));
+    this.#budget.removeFilling(this);
+  }
+
+  /** What is sent to S3, and sent again in a retry: plain chunks when all is in memory. Only when sealed. */
+  read(): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+    if (this.#phase !== 'sealed') throw new Error(`read while ${this.#phase}`);
+    return this.#fileBytes === 0 ? this.#chunks : this.#readFileAndMemory();
+  }
+
+  /** The pieces are fresh memory: whoever reads may keep a reference while it sends. One at a time is counted. */
+  async *#readFileAndMemory(): AsyncGenerator<Uint8Array> {
+    await this.#writing;
+    for (let position = 0; position < this.#fileBytes; position += PIECE_BYTES) {
+      const piece = Buffer.allocUnsafeSlow(Math.min(PIECE_BYTES, this.#fileBytes - position));
+      await (this.#file as SpillFile).read(piece, position);
+      yield piece;
+    }
+    yield* this.#chunks;
+  }
+
+  head(count: number): Uint8Array | Promise<Uint8Array> {
+    const chunks = this.read();
+    if (Symbol.iterator in chunks) return firstBytes(chunks, count);
+    return firstBytesOfFile(chunks, count);
+  }
+
+  park(): boolean {
+    if (this.#phase !== 'sealed' || this.#fileBytes > 0 || this.#writing !== null || this.#parked) return false;
+    this.#parked = true;
+    this.#budget.addInFlight(-this.#heldBytes);
+    return true;
+  }
+
+  unpark(): void {
+    if (!this.#parked) return;
+    this.#parked = false;
+    this.#budget.addInFlight(this.#heldBytes);
+  }
+
+  release(): void {
+    if (this.#phase === 'released') return;
+    this.unpark();
+    if (this.#phase !== 'sealed') {
+      this.#leaveBudgetsCare('it was released');
+      this.#budget.addInFlight(this.#heldBytes);
+    }
+    this.#phase = 'released';
+    // What is being written is still in use.
+    if (this.#writing === null) this.#free();
+    else void this.#writing.then(() => this.#free());
+  }
+
+  #free(): void {
+    const held = this.#heldBytes;
+    this.#chunks = [];
+    this.#block = null;
+    this.#heldBytes = 0;
+    this.#file?.close();
+    this.#file = null;
+    this.#budget.addInFlight(-held);
+    this.#budget.give(held);
+  }
+
+  /** For after an await: what the compiler believes to know about the phase is old by then. */
+  #isPhase(phase: Phase): boolean {
+    return this.#phase === phase;
+  }
+}
+
+/** It would keep much more memory alive than it has bytes: a slice of a pool, or the small end of a chunk that was cut. */
+function isViewOfMore(chunk: Uint8Array): boolean {
+  return chunk.buffer.byteLength > 2 * chunk.length;
+}
+
+function copyOf(chunk: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafeSlow(chunk.length);
+  copy.set(chunk);
+  return copy;
+}
+
+function totalBytes(chunks: readonly Uint8Array[]): number {
+  let bytes = 0;
+  for (const chunk of chunks) bytes += chunk.length;
+  return bytes;
+}
+
+function firstBytes(chunks: Iterable<Uint8Array>, count: number): Uint8Array {
+  const taken: Uint8Array[] = [];
+  let bytes = 0;
+  for (const chunk of chunks) {
+    if (bytes >= count) break;
+    taken.push(chunk.subarray(0, count - bytes));
+    bytes += Math.min(chunk.length, count - bytes);
+  }
+  return Buffer.concat(taken);
+}
+
+async function firstBytesOfFile(chunks: AsyncIterable<Uint8Array>, count: number): Promise<Uint8Array> {
+  const taken: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    if (bytes >= count) break;
+    taken.push(chunk.subarray(0, count - bytes));
+    bytes += Math.min(chunk.length, count - bytes);
+  }
+  return Buffer.concat(taken);
+}

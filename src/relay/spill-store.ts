@@ -1,0 +1,227 @@
+/**
+ * Files that part buffers spill into. Each is unlinked as soon as it is open: its space comes back when it is closed,
+ * also when the process is killed.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const NAME_START = 'tus-relay-spill-';
+const STRAY_NAME = /^tus-relay-spill-[0-9a-f-]{36}$/;
+
+/** After the disk was full, spilling is tried again when a file was closed, or after this long. */
+const RETRY_AFTER_MS = 1_000;
+
+/** What we use of a FileHandle. */
+export interface SpillHandle {
+  writev(chunks: readonly Uint8Array[], position: number): Promise<{ bytesWritten: number }>;
+  read(into: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
+  close(): Promise<void>;
+}
+
+/** No more bytes for spill files: the cap is reached, or the cause says why. */
+export class SpillSpaceError extends Error {
+  override readonly name = 'SpillSpaceError';
+}
+
+export interface SpillSettings {
+  /** null: only the disk is the limit. */
+  capBytes: number | null;
+  /** Monotonic, in milliseconds. */
+  now: () => number;
+  /** Spilling failed: the buffer stays in memory. At most one call a second. */
+  onFailure: (error: unknown) => void;
+}
+
+/** Makes the folder, removes what a kill between open and unlink has left there, and shows that it can be written. */
+export async function openSpillStore(dir: string, settings: SpillSettings): Promise<SpillStore> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  for (const name of await readdir(dir)) if (STRAY_NAME.test(name)) await unlinkIfThere(join(dir, name));
+  const probe = await openUnlinked(dir);
+  await probe.close();
+  return new SpillStore(() => openUnlinked(dir), settings);
+}
+
+async function openUnlinked(dir: string): Promise<SpillHandle> {
+  const path = join(dir, `${NAME_START}${randomUUID()}`);
+  const handle = await open(path, 'wx+', 0o600);
+  await unlinkIfThere(path);
+  return handle;
+}
+
+/** Another process that starts on the same folder may have taken our name for a stray: the open file is not harmed. */
+async function unlinkIfThere(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+}
+
+export class SpillStore {
+  readonly #openFile: () => Promise<SpillHandle>;
+  readonly #settings: SpillSettings;
+  readonly #closing = new Set<Promise<void>>();
+  #bytes = 0;
+  #totalBytes = 0;
+  #files = 0;
+  #failures = 0;
+  #fullSinceMs: number | null = null;
+  #onSpace: () => void = () => {};
+
+  constructor(openFile: () => Promise<SpillHandle>, settings: SpillSettings) {
+    this.#openFile = openFile;
+    this.#settings = settings;
+  }
+
+  /** Bytes in open files now. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Bytes ever written. */
+  get totalBytes(): number {
+    return this.#totalBytes;
+  }
+
+  get files(): number {
+    return this.#files;
+  }
+
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** Not full, as far as is known. */
+  get hasRoom(): boolean {
+    return this.#fullSinceMs === null || this.#settings.now() - this.#fullSinceMs >= RETRY_AFTER_MS;
+  }
+
+  /** Called whenever a file was closed. */
+  set onSpace(listener: () => void) {
+    this.#onSpace = listener;
+  }
+
+  /** @throws whatever the file system says */
+  async create(): Promise<SpillFile> {
+    const handle = await this.#openFile();
+    this.#files += 1;
+    return new SpillFile(handle, this);
+  }
+
+  /** For SpillFile: counts bytes before they are written. @throws SpillSpaceError */
+  reserve(bytes: number): void {
+    const { capBytes } = this.#settings;
+    if (capBytes !== null && this.#bytes + bytes > capBytes) {
+      throw new SpillSpaceError(`spill folder: ${this.#bytes} bytes of ${capBytes} in use, ${bytes} more wanted`);
+    }
+    this.#bytes += bytes;
+  }
+
+  unreserve(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+
+  written(bytes: number): void {
+    this.#totalBytes += bytes;
+    this.#fullSinceMs = null;
+  }
+
+  /** A buffer could not be spilled. */
+  failed(error: unknown): void {
+    const quiet = !this.hasRoom;
+    this.#failures += 1;
+    this.#fullSinceMs = this.#settings.now();
+    if (!quiet) this.#settings.onFailure(error);
+  }
+
+  /** For SpillFile: its handle is being closed, and then so many bytes are free again. */
+  closing(closed: Promise<void>, bytes: number): void {
+    const done = closed
+      // The descriptor is gone all the same.
+      .catch((error: unknown) => this.#settings.onFailure(error))
+      .then(() => {
+        this.#closing.delete(done);
+        this.#files -= 1;
+        this.#bytes -= bytes;
+        this.#fullSinceMs = null;
+        this.#onSpace();
+      });
+    this.#closing.add(done);
+  }
+
+  /** Waits until every file that was given up is closed. */
+  async settled(): Promise<void> {
+    while (this.#closing.size > 0) await Promise.all(this.#closing);
+  }
+}
+
+/** One unlinked file. Writes and reads say where: a write that failed half-way is simply written again. */
+export class SpillFile {
+  readonly #handle: SpillHandle;
+  readonly #store: SpillStore;
+  /** Bytes reserved in the store: the highest end of any write that was not given up. */
+  #reserved = 0;
+  #closed = false;
+
+  constructor(handle: SpillHandle, store: SpillStore) {
+    this.#handle = handle;
+    this.#store = store;
+  }
+
+  /** All of it or an error. @throws SpillSpaceError, ENOSPC and the like */
+  async write(chunks: readonly Uint8Array[], bytes: number, position: number): Promise<void> {
+    const growth = Math.max(0, position + bytes - this.#reserved);
+    this.#store.reserve(growth);
+    this.#reserved += growth;
+    try {
+      await this.#writeAll(chunks, bytes, position);
+    } catch (error) {
+      // A closed file has given its reservation back as a whole.
+      if (!this.#closed) {
+        this.#reserved -= growth;
+        this.#store.unreserve(growth);
+      }
+      throw error;
+    }
+    this.#store.written(bytes);
+  }
+
+  async #writeAll(chunks: readonly Uint8Array[], bytes: number, position: number): Promise<void> {
+    let rest = chunks;
+    let written = 0;
+    for (;;) {
+      const { bytesWritten } = await this.#handle.writev(rest, position + written);
+      written += bytesWritten;
+      if (written >= bytes) return;
+      if (bytesWritten === 0) throw new SpillSpaceError('the disk takes no more bytes');
+      rest = withoutFirst(rest, bytesWritten);
+    }
+  }
+
+  /** @throws when the file is shorter than that */
+  async read(into: Uint8Array, position: number): Promise<void> {
+    let filled = 0;
+    while (filled < into.length) {
+      const { bytesRead } = await this.#handle.read(into, filled, into.length - filled, position + filled);
+      if (bytesRead === 0) throw new Error(`spill file ends at ${position + filled}`);
+      filled += bytesRead;
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#store.closing(this.#handle.close(), this.#reserved);
+  }
+}
+
+function withoutFirst(chunks: readonly Uint8Array[], count: number): Uint8Array[] {
+  const rest: Uint8Array[] = [];
+  let skip = count;
+  for (const chunk of chunks) {
+    if (skip < chunk.length) rest.push(skip === 0 ? chunk : chunk.subarray(skip));
+    skip = Math.max(0, skip - chunk.length);
+  }
+  return rest;
+}
