@@ -8,7 +8,6 @@ import {
   type CredentialScope,
   canonicalRequest,
   type SigningKeys,
-  scopeText,
   signatureOf,
   stringToSign,
 } from './sigv4.ts';

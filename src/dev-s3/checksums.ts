@@ -35,6 +35,20 @@ export function checksumHeader(algorithm: ChecksumAlgorithm): string {
   return `${PREFIX}${algorithm.toLowerCase()}`;
 }
 
+/** What an answer says about an object's checksum. */
+export function checksumHeaders(checksum: Checksum | null): Record<string, string> {
+  if (checksum === null) return {};
+  return {
+    [checksumHeader(checksum.algorithm)]: checksum.value,
+    'x-amz-checksum-type': checksumType(checksum),
+  };
+}
+
+/** COMPOSITE: of the parts' checksums, with their number behind it. */
+export function checksumType(checksum: Checksum): 'COMPOSITE' | 'FULL_OBJECT' {
+  return checksum.value.includes('-') ? 'COMPOSITE' : 'FULL_OBJECT';
+}
+
 /** `ChecksumCRC32` of an algorithm: its element in XML. */
 export function checksumElement(algorithm: ChecksumAlgorithm): string {
   return `Checksum${algorithm}`;

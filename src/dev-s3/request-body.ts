@@ -85,11 +85,17 @@ export class RequestBody {
     return received;
   }
 
-  /** A body that is XML. @throws DevS3Error MaxMessageLengthExceeded and all of {@link receive} */
-  async text(maxBytes: number): Promise<string> {
+  /**
+   * A body that is XML.
+   *
+   * @param checksumsOf what `x-amz-checksum-…` headers are about: of a Complete it is the object, not the body
+   * @throws DevS3Error MaxMessageLengthExceeded and all of {@link receive}
+   */
+  async text(maxBytes: number, checksumsOf: 'body' | 'object' = 'body'): Promise<string> {
     const chunks: Buffer[] = [];
     let bytes = 0;
-    const expectations = new Expectations(this.#headers, this.#claim, null);
+    const headers = checksumsOf === 'body' ? this.#headers : withoutChecksums(this.#headers);
+    const expectations = new Expectations(headers, this.#claim, null);
     const take = (content: Buffer) => {
       bytes += content.length;
       if (bytes > maxBytes) throw new DevS3Error('MaxMessageLengthExceeded');
@@ -249,6 +255,10 @@ class Expectations {
   #start(algorithm: ChecksumAlgorithm): void {
     if (!this.#running.has(algorithm)) this.#running.set(algorithm, startChecksum(algorithm));
   }
+}
+
+function withoutChecksums(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => algorithmOfHeader(name) === null));
 }
 
 /** @returns hex */

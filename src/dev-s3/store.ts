@@ -3,10 +3,11 @@ import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { BucketIndex } from './bucket-index.ts';
+import { DevS3Error } from './dev-s3-errors.ts';
 import { openIndex, transaction } from './index-database.ts';
 import { ObjectFiles } from './object-files.ts';
 import { type Content, ObjectIndex, type StoredObject } from './object-index.ts';
-import { UploadIndex } from './upload-index.ts';
+import { type MultipartUpload, type StoredPart, type UploadAddress, UploadIndex } from './upload-index.ts';
 
 export interface Store {
   readonly db: DatabaseSync;
@@ -96,6 +97,58 @@ export function removeUpload(store: Store, uploadId: string): void {
     return store.uploads.removeParts(uploadId);
   });
   store.files.remove(uploadId, files);
+}
+
+/** Its open uploads go with it, as on S3. @throws DevS3Error NoSuchBucket, BucketNotEmpty */
+export function removeBucket(store: Store, name: string): void {
+  store.buckets.get(name);
+  if (store.objects.hasAny(name)) throw new DevS3Error('BucketNotEmpty', undefined, { details: { BucketName: name } });
+  for (const uploadId of store.uploads.ofBucket(name)) removeUpload(store, uploadId);
+  store.buckets.remove(name);
+}
+
+/** Stores a part of an upload that is still open, in the place of the one with its number. @throws DevS3Error NoSuchUpload */
+export function storePart(store: Store, upload: MultipartUpload, part: StoredPart): void {
+  const replaced = transaction(store.db, () => {
+    store.uploads.get(upload); // it may have ended while the body was coming in
+    const existing = store.uploads.findPart(upload.id, part.number);
+    store.uploads.putPart(upload.id, part);
+    return existing?.file ?? null;
+  });
+  if (replaced !== null) store.files.remove(replaced, [replaced]);
+}
+
+/**
+ * Makes an object of an upload's parts, in one commit. Nothing is copied.
+ *
+ * @param decide what the object is, from the upload and its parts as they are at that moment; throws when it cannot be
+ */
+export function completeUpload(
+  store: Store,
+  upload: UploadAddress,
+  now: Date,
+  decide: (upload: MultipartUpload, existing: StoredObject | null) => CompletedUpload,
+): StoredObject {
+  const { object, freed } = transaction(store.db, () => {
+    const open = store.uploads.get(upload);
+    const existing = store.objects.find(open.bucket, open.key);
+    const { object, leftOut } = decide(open, existing);
+    for (const part of leftOut) store.uploads.removePart(open.id, part.number);
+    store.uploads.placeParts(open.id);
+    store.uploads.remove(open.id);
+    store.uploads.recordCompletion(open.id, { ...upload, etag: object.etag }, now.getTime());
+    store.objects.put(open.bucket, object);
+    const unused = leftOut.flatMap((part) => (part.file === null ? [] : [{ name: part.file, files: [part.file] }]));
+    return { object, freed: [...unused, existing === null ? null : release(store, existing.content)] };
+  });
+  for (const one of freed) removeFreed(store, one);
+  return object;
+}
+
+export interface CompletedUpload {
+  object: StoredObject;
+  /** Parts that the object does not have: they go. */
+  leftOut: readonly StoredPart[];
 }
 
 /** What a reader of it holds: see {@link ObjectFiles.hold}. */

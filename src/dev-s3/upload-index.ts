@@ -1,11 +1,16 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import type { ChecksumAlgorithm } from './checksums.ts';
+import { DevS3Error } from './dev-s3-errors.ts';
 import { afterPrefix, keyFromBlob, keyToBlob } from './index-database.ts';
 
-export interface MultipartUpload {
+/** An upload as a request names it. */
+export interface UploadAddress {
   id: string;
   bucket: string;
   key: string;
+}
+
+export interface MultipartUpload extends UploadAddress {
   initiatedMs: number;
   /** For the object that it becomes. */
   headers: Readonly<Record<string, string>>;
@@ -74,6 +79,15 @@ export class UploadIndex {
     return row === undefined ? null : uploadFrom(row);
   }
 
+  /** @throws DevS3Error NoSuchUpload, also when the upload is of another object */
+  get({ id, bucket, key }: UploadAddress): MultipartUpload {
+    const upload = this.find(id);
+    if (upload === null || upload.bucket !== bucket || upload.key !== key) {
+      throw new DevS3Error('NoSuchUpload', undefined, { details: { UploadId: id } });
+    }
+    return upload;
+  }
+
   create(upload: MultipartUpload): void {
     this.#db
       .prepare(
@@ -92,10 +106,10 @@ export class UploadIndex {
   }
 
   /** Open uploads with the prefix, by key and then by age, after that key and id. */
-  *list(bucket: string, prefix: string, after: { key: string; uploadId: string }): Generator<MultipartUpload> {
+  *list(bucket: string, prefix: string, after: { key: Uint8Array; uploadId: string }): Generator<MultipartUpload> {
     const start = keyToBlob(prefix);
     const end = afterPrefix(start);
-    const rows = this.#list.iterate(bucket, keyToBlob(after.key), after.uploadId, start, end, end);
+    const rows = this.#list.iterate(bucket, after.key, after.uploadId, start, end, end);
     for (const row of rows) yield uploadFrom(row);
   }
 

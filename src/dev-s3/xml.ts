@@ -14,6 +14,11 @@ export function writeXml(root: string, children: XmlChildren): string {
   return `<?xml version="1.0" encoding="UTF-8"?>\n<${root} xmlns="${NAMESPACE}">${writeChildren(children)}</${root}>`;
 }
 
+/** A document that is one element with text. */
+export function writeXmlText(root: string, text: string): string {
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<${root} xmlns="${NAMESPACE}">${escapeText(text)}</${root}>`;
+}
+
 /** S3's error document, which has no namespace. */
 export function writeErrorXml(children: XmlChildren): string {
   return `<?xml version="1.0" encoding="UTF-8"?>\n<Error>${writeChildren(children)}</Error>`;
