@@ -2,9 +2,10 @@
  * dev-s3: an S3 server for development and tests, in the process that starts it. It keeps what it is given over a kill
  * of the process, not over a power cut; it has one user, no encryption, and listens on the loopback interface only.
  */
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { StartError } from '../errors.ts';
+import { handleControl, isControlRequest } from './control-route.ts';
 import type { DevS3Credentials } from './credentials.ts';
 import { Faults } from './faults.ts';
 import { RequestHandler } from './request-handler.ts';
@@ -20,6 +21,10 @@ export interface DevS3Options {
   region: string;
   /** What a Complete of an upload that is complete already answers: S3 servers differ. Left out: `same-etag`. */
   secondComplete?: 'same-etag' | 'no-such-upload';
+  /** Made when they are missing. */
+  buckets?: readonly string[];
+  /** Lets whoever has it set faults by `POST /__faults` (`control-route.ts`). Left out: there is no such path. */
+  controlToken?: string;
   /** The clock, for signatures and dates. */
   now?: () => Date;
   /** For faults of this server, never for a client's. */
@@ -42,6 +47,9 @@ const CLOSE_GRACE_MS = 2_000;
 export async function startDevS3(options: DevS3Options): Promise<DevS3> {
   const now = options.now ?? (() => new Date());
   const store = open(options.dataDir, now());
+  for (const name of options.buckets ?? []) {
+    if (store.buckets.find(name) === null) store.buckets.create(name, now().getTime());
+  }
   const { accessKeyId, secretAccessKey } = options.credentials;
   const server = createServer({
     requestTimeout: 0, // a body may take hours
@@ -55,7 +63,11 @@ export async function startDevS3(options: DevS3Options): Promise<DevS3> {
     secondComplete: options.secondComplete ?? 'same-etag',
     log: options.log ?? (() => {}),
   });
-  const running = serve(server, handler);
+  const running = serve(server, (req, res, awaitsContinue) =>
+    options.controlToken !== undefined && isControlRequest(req)
+      ? handleControl(req, res, options.controlToken, faults)
+      : handler.handle(req, res, awaitsContinue),
+  );
   try {
     await listen(server, options.port);
   } catch (error) {
@@ -74,12 +86,15 @@ export async function startDevS3(options: DevS3Options): Promise<DevS3> {
 }
 
 /** @returns the requests that are being answered */
-function serve(server: Server, handler: RequestHandler): Set<Promise<void>> {
+function serve(
+  server: Server,
+  handle: (req: IncomingMessage, res: ServerResponse, awaitsContinue: boolean) => Promise<void>,
+): Set<Promise<void>> {
   const running = new Set<Promise<void>>();
   const listener =
     (awaitsContinue: boolean): RequestListener =>
     (req, res) => {
-      const answered = handler.handle(req, res, awaitsContinue);
+      const answered = handle(req, res, awaitsContinue);
       running.add(answered);
       answered.then(() => running.delete(answered));
       res.once('close', () => {
