@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { openCatalog } from './app/open-catalog.ts';
+import { openMemory } from './app/open-memory.ts';
 import { openStorage } from './app/open-storage.ts';
 import { createRelayParts, type RelayParts } from './app/relay-parts.ts';
 import { lockDataDir } from './catalog/data-dir-lock.ts';
@@ -57,8 +58,9 @@ export async function startServer(config: Config, secrets: Secrets, logger: Logg
   const queue = opened.adopt(createJobQueue(database, { log: logger }), (it) => it.stop());
   await queue.start();
 
+  const budget = opened.adopt(await openMemory(config, logger), (it) => it.spillStore.settled());
   const bus = new MemoryEventBus((error) => logger.error({ err: error }, 'a listener of live events failed'));
-  const parts = createRelayParts(config, database, s3.storage, queue, bus, logger);
+  const parts = createRelayParts(config, database, s3.storage, queue, bus, budget, logger);
   opened.defer(() => parts.discards.idle());
   opened.defer(() => parts.sweeper.stop());
 
@@ -122,7 +124,8 @@ export async function startServer(config: Config, secrets: Secrets, logger: Logg
     const until = performance.now() + graceMs;
     await tus.drain(graceMs);
     // A client that is asking for its offset at this moment still gets its answer.
-    if (!(await http.close(Math.max(LAST_ANSWERS_MS, until - performance.now())))) logger.warn('requests that did not end in time were cut');
+    if (!(await http.close(Math.max(LAST_ANSWERS_MS, until - performance.now()))))
+      logger.warn('requests that did not end in time were cut');
   });
   await parts.startJobs();
 

@@ -2,7 +2,7 @@
  * Environment → configuration and secrets, read once at the start. {@link variables} is the one list of what can be
  * set; the table in the README is made from it (`node scripts/config-table.ts`).
  */
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import {
   type AllowedOrigins,
@@ -41,6 +41,10 @@ export interface Config {
   readonly s3MaxParts: number;
   readonly maxUploadBytes: number;
   readonly partBytes: number;
+  /** Memory budget of part buffers, of this process. */
+  readonly bufferBytes: number;
+  /** Absolute path. */
+  readonly spillDir: string;
   readonly uploadExpiresSecs: number;
   readonly idleBodySecs: number;
   readonly drainSecs: number;
@@ -136,6 +140,15 @@ export const variables = {
     '8MiB',
     'Size of the parts that an upload is stored in; larger where a file would need more than `S3_MAX_PARTS`.',
   ),
+  BUFFER_BYTES: variable(
+    byteCount(16 * MIB, 1024 * GIB),
+    '256MiB',
+    'Memory for the bytes of all uploads together, before they are in S3. What needs more goes to files in `SPILL_DIR`.',
+  ),
+  SPILL_DIR: optional(
+    z.string(),
+    'Folder for what does not fit into `BUFFER_BYTES`; its files are never seen, and gone with the process. Unset: `spill` in `DATA_DIR`.',
+  ),
   UPLOAD_EXPIRES_SECS: variable(
     wholeNumber(1, MAX_SECS),
     '86400',
@@ -160,7 +173,7 @@ export const variables = {
 };
 
 /** Planned, and worse than useless when ignored: who sets one believes in what it would do. */
-const NOT_YET = ['BUFFER_BYTES', 'REDIS_URL', 'S3_PROFILE', 'SPILL_DIR', 'WORKERS'];
+const NOT_YET = ['REDIS_URL', 'S3_PROFILE', 'WORKERS'];
 
 /**
  * @param env usually `process.env`; an empty value counts as unset
@@ -225,6 +238,8 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
       s3MaxParts: values.S3_MAX_PARTS,
       maxUploadBytes: values.MAX_UPLOAD_BYTES,
       partBytes: values.PART_BYTES,
+      bufferBytes: values.BUFFER_BYTES,
+      spillDir: resolve(values.SPILL_DIR ?? join(values.DATA_DIR, 'spill')),
       uploadExpiresSecs: values.UPLOAD_EXPIRES_SECS,
       idleBodySecs: values.IDLE_BODY_SECS,
       drainSecs: values.DRAIN_SECS,

@@ -14,7 +14,9 @@ import { systemClock } from '../relay/clock.ts';
 import { UploadCompleter } from '../relay/complete-upload.ts';
 import { enqueueCompletion, runCompletionJob } from '../relay/completion-job.ts';
 import { DiscardWorker } from '../relay/discard-worker.ts';
+import type { MemoryBudget } from '../relay/memory-budget.ts';
 import { Sweeper } from '../relay/sweep.ts';
+import { TailMemory } from '../relay/tail-memory.ts';
 import type { EndOfBytes } from '../relay/upload-ledger.ts';
 import { UploadRelay } from '../relay/upload-relay.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
@@ -40,6 +42,7 @@ export function createRelayParts(
   storage: ObjectStorage,
   queue: JobQueue,
   events: EventBus,
+  budget: MemoryBudget,
   logger: Logger,
 ): RelayParts {
   const catalog = new UploadCatalog(database, {
@@ -69,7 +72,11 @@ export function createRelayParts(
       idleBodyMs: config.idleBodySecs * 1_000,
       keyPrefix: config.s3KeyPrefix,
     },
-    { ...{ database, catalog, storage, completer, discards, events, end }, clock: systemClock },
+    {
+      ...{ database, catalog, storage, completer, discards, events, end, budget },
+      clock: systemClock,
+      tails: new TailMemory(budget),
+    },
   );
   const sweeper = new Sweeper({
     ...{ database, catalog, queue, discards },

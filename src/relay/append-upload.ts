@@ -10,12 +10,15 @@ import { detectType, TYPE_HEAD_BYTES } from '../pipeline/detect-type.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 import type { BodyEnd, BodyReader } from './body-reader.ts';
 import type { Clock } from './clock.ts';
+import { type HeldPayload, joinPayloads } from './held-payload.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import { uploadObjectHeaders } from './object-headers.ts';
-import { PartBuffer } from './part-buffer.ts';
+import { PartBuffer } from './part-buffer-next.ts';
 import { fitsOnePart, tailBytes, wholeParts } from './part-plan.ts';
 import { PartUploader, storeUnnamed } from './part-uploader.ts';
 import { UploadSizeExceededError } from './relay-errors.ts';
 import { loadTail, MAX_TAIL_SEGMENTS, nextSequence, segmentKey } from './tail.ts';
+import type { TailMemory } from './tail-memory.ts';
 import type { EndOfBytes, UploadLedger } from './upload-ledger.ts';
 
 /** A writer says that it is alive this often, even when no part of it fills. */
@@ -24,6 +27,8 @@ const HEARTBEAT_MS = 60_000;
 export interface AppendDependencies {
   storage: ObjectStorage;
   clock: Clock;
+  budget: MemoryBudget;
+  tails: TailMemory;
   end: EndOfBytes;
   /** More bytes than this no upload may have, whatever its length says. */
   maxUploadBytes: number;
@@ -40,7 +45,8 @@ export interface AppendResult {
 
 /**
  * @param tail the segments of the claimed upload's tail
- * @throws UploadSizeExceededError, WriterFencedError, S3Error; the upload is then as the last commit left it
+ * @throws UploadSizeExceededError, UploadGoneError, WriterFencedError, S3Error; the upload is then as the last commit
+ *   left it
  */
 export async function appendToUpload(
   ledger: UploadLedger,
@@ -48,47 +54,57 @@ export async function appendToUpload(
   body: BodyReader,
   dependencies: AppendDependencies,
 ): Promise<AppendResult> {
-  const append = new Append(ledger, tail, dependencies);
+  const append = new Append(ledger, tail, body, dependencies);
+  let bodyEnd: BodyEnd;
   try {
-    await append.take(body);
+    bodyEnd = await append.take();
     await append.end();
   } finally {
     await append.settle();
     // Should the catalog be away, the token stays: the next claim then treats this writer as one that may still send.
     await ledger.letGo().catch(() => {});
   }
-  return { upload: ledger.upload, bodyEnd: body.end ?? 'complete' };
+  return { upload: ledger.upload, bodyEnd };
 }
 
 class Append {
   readonly #ledger: UploadLedger;
-  readonly #tail: readonly TailSegment[];
+  readonly #body: BodyReader;
   readonly #dependencies: AppendDependencies;
   readonly #uploader: PartUploader;
+  /** Committed segments of the part that is being filled, in front of what the buffer holds. */
+  #tail: readonly TailSegment[];
+  /** What has arrived of the part and is not stored yet; null: nothing. */
+  #buffer: PartBuffer | null = null;
   /** Bytes of the upload that have arrived, committed or not. */
   #position: number;
-  /** What has arrived since the last whole part, without the tail that was stored before this request. */
-  #buffer = new PartBuffer();
-  /** The tail is part of what this request sends: it is loaded at most once. */
-  #tailTakenUp = false;
 
-  constructor(ledger: UploadLedger, tail: readonly TailSegment[], dependencies: AppendDependencies) {
+  constructor(ledger: UploadLedger, tail: readonly TailSegment[], body: BodyReader, dependencies: AppendDependencies) {
     const { storage, clock, onCommitted } = dependencies;
     this.#ledger = ledger;
     this.#tail = tail;
+    this.#body = body;
     this.#dependencies = dependencies;
     this.#uploader = new PartUploader(ledger, storage, clock, onCommitted);
     this.#position = ledger.upload.offsetBytes;
   }
 
   /** Reads the body to its end, handing every whole part on. */
-  async take(body: BodyReader): Promise<void> {
+  async take(): Promise<BodyEnd> {
     const heartbeat = setInterval(() => {
       // A failure shows at the next commit, which demands the same.
       this.#ledger.look().catch(() => {});
     }, HEARTBEAT_MS);
     try {
-      for (let chunk = await body.next(); chunk !== null; chunk = await body.next()) await this.#takeChunk(chunk);
+      for (let chunk = await this.#body.next(); chunk !== null; chunk = await this.#body.next()) {
+        if (this.#buffer?.flushWanted) await this.#flush();
+        await this.#takeChunk(chunk);
+      }
+      return this.#body.end ?? 'complete';
+    } catch (error) {
+      // Asked to let go while it waited for memory: that chunk is the client's again, what came before it is kept.
+      if (this.#body.stop.aborted && error === this.#body.stop.reason) return 'stopped';
+      throw error;
     } finally {
       clearInterval(heartbeat);
     }
@@ -103,18 +119,45 @@ class Append {
     while (rest.length > 0) {
       const taken = rest.subarray(0, partBytes - tailBytes(this.#position, partBytes));
       rest = rest.subarray(taken.length);
-      this.#buffer.append(taken);
+      await this.#hold(taken);
       this.#position += taken.length;
       // The part that ends the upload waits for the end of the body: only then is it known that no byte is too much.
       if (tailBytes(this.#position, partBytes) === 0 && this.#position !== lengthBytes) await this.#handOn();
     }
   }
 
+  async #hold(bytes: Buffer): Promise<void> {
+    for (;;) {
+      this.#buffer ??= this.#openBuffer();
+      const held = this.#buffer.append(bytes);
+      if (held === true || (await held)) return;
+      await this.#flush();
+    }
+  }
+
+  #openBuffer(): PartBuffer {
+    const { partBytes, lengthBytes } = this.#ledger.upload;
+    const restOfPart = partBytes - tailBytes(this.#position, partBytes);
+    const expected = lengthBytes === null ? restOfPart : Math.min(restOfPart, lengthBytes - this.#position);
+    return new PartBuffer(this.#dependencies.budget, expected, () => this.#body.interrupt(), this.#body.stop);
+  }
+
+  /** Memory and disk are spent, and this buffer has gone longest without progress: S3 holds it for the time being. */
+  async #flush(): Promise<void> {
+    const buffer = this.#takeBuffer();
+    if (buffer === null) return;
+    try {
+      await this.#uploader.committed();
+    } catch (error) {
+      buffer.release();
+      throw error;
+    }
+    await this.#storeSegment(buffer, false);
+  }
+
   async #handOn(): Promise<void> {
-    await this.#prependTail();
-    const buffer = this.#buffer;
-    this.#buffer = new PartBuffer();
-    await this.#uploader.add(wholeParts(this.#position, this.#ledger.upload.partBytes), buffer);
+    const part = await this.#withTail(this.#takeBuffer());
+    if (part !== null) await this.#uploader.add(wholeParts(this.#position, this.#ledger.upload.partBytes), part);
   }
 
   /** The body is over: stores and commits what is left. */
@@ -126,55 +169,102 @@ class Append {
     else if (this.#position > offsetBytes) await this.#storeTail();
   }
 
-  /** Nothing of this request is under way any more when this comes back. */
+  /** Nothing of this request is under way any more when this comes back, and no memory is held. */
   async settle(): Promise<void> {
+    this.#buffer?.release();
+    this.#buffer = null;
     await this.#uploader.committed().catch(() => {});
   }
 
   async #endUpload(): Promise<void> {
-    const { storage, clock, end, onCommitted } = this.#dependencies;
+    const { storage, clock, end, onCommitted, tails } = this.#dependencies;
     const upload = this.#ledger.upload;
-    await this.#prependTail();
-    const buffer = this.#buffer;
-    if (upload.s3UploadId === null && fitsOnePart(upload.lengthBytes, upload.partBytes)) {
-      const detectedType = await detectType(buffer.head(TYPE_HEAD_BYTES));
-      await storeUnnamed(this.#ledger, clock, () =>
-        storage.putObject(upload.objectKey, buffer, uploadObjectHeaders(upload)),
-      );
-      await this.#ledger.finishSingle(detectedType, end);
-    } else if (buffer.bytes > 0) {
-      const number = Math.ceil(this.#position / upload.partBytes);
-      const [part, detectedType] = await this.#uploader.storeLast(number, buffer);
-      await this.#ledger.commitLast(part, detectedType, end);
-    } else {
-      await this.#ledger.commitLast(null, null, end);
+    const last = await this.#withTail(this.#takeBuffer());
+    try {
+      if (upload.s3UploadId === null && fitsOnePart(upload.lengthBytes, upload.partBytes)) {
+        const content = last ?? NO_BYTES;
+        const detectedType = await detectType(await content.head(TYPE_HEAD_BYTES));
+        await storeUnnamed(this.#ledger, clock, () =>
+          storage.putObject(upload.objectKey, content, uploadObjectHeaders(upload)),
+        );
+        await this.#ledger.finishSingle(detectedType, end);
+      } else if (last !== null) {
+        const number = Math.ceil(this.#position / upload.partBytes);
+        const [part, detectedType] = await this.#uploader.storeLast(number, last);
+        await this.#ledger.commitLast(part, detectedType, end);
+      } else {
+        await this.#ledger.commitLast(null, null, end);
+      }
+    } finally {
+      last?.release();
     }
+    tails.forget(upload.uploadId);
     onCommitted?.(this.#ledger.upload);
   }
 
   async #storeTail(): Promise<void> {
-    const { storage, clock, onCommitted } = this.#dependencies;
-    const { objectKey, offsetBytes, partBytes } = this.#ledger.upload;
-    const tailIsLong = this.#tail.length >= MAX_TAIL_SEGMENTS && tailBytes(offsetBytes, partBytes) > 0;
-    if (tailIsLong) await this.#prependTail();
+    const buffer = this.#takeBuffer();
+    if (buffer !== null) await this.#storeSegment(buffer, true);
+  }
+
+  /** Stores and commits what the buffer holds as one more segment, or with all of the tail as the only one. */
+  async #storeSegment(buffer: HeldPayload, isEnd: boolean): Promise<void> {
+    const { storage, clock, tails, onCommitted } = this.#dependencies;
+    const { objectKey, uploadId } = this.#ledger.upload;
+    const replacesTail = this.#tail.length >= MAX_TAIL_SEGMENTS;
     const sequence = nextSequence(this.#tail);
-    const segment = {
-      sequence,
-      objectKey: segmentKey(objectKey, this.#ledger.token, sequence),
-      bytes: this.#buffer.bytes,
-    };
-    const buffer = this.#buffer;
-    await storeUnnamed(this.#ledger, clock, () => storage.putObject(segment.objectKey, buffer, {}));
-    await this.#ledger.commitTail(segment, tailIsLong, true);
+    const payload = (replacesTail ? await this.#withTail(buffer) : buffer) ?? buffer;
+    try {
+      const segment = {
+        sequence,
+        objectKey: segmentKey(objectKey, this.#ledger.token, sequence),
+        bytes: payload.bytes,
+      };
+      await storeUnnamed(this.#ledger, clock, () => storage.putObject(segment.objectKey, payload, {}));
+      await this.#ledger.commitTail(segment, replacesTail, isEnd);
+      const before = this.#tail.map((it) => it.objectKey);
+      this.#tail = [...this.#tail, segment];
+      tails.remember(uploadId, segment.objectKey, payload, before);
+    } catch (error) {
+      payload.release();
+      throw error;
+    }
     onCommitted?.(this.#ledger.upload);
   }
 
-  /** Puts the tail that was stored before this request in front of the part that takes it up. */
-  async #prependTail(): Promise<void> {
+  /** The buffer as it is sent; the next byte gets a fresh one. */
+  #takeBuffer(): PartBuffer | null {
+    const buffer = this.#buffer;
+    this.#buffer = null;
+    if (buffer === null) return null;
+    if (buffer.bytes > 0) {
+      buffer.seal();
+      return buffer;
+    }
+    buffer.release();
+    return null;
+  }
+
+  /** Puts the stored tail in front of what follows it: from this node's memory, else from S3. */
+  async #withTail(rest: HeldPayload | null): Promise<HeldPayload | null> {
+    if (this.#tail.length === 0) return rest;
+    const { storage, clock, tails, budget } = this.#dependencies;
     const { upload } = this.#ledger;
-    if (this.#tailTakenUp || this.#tail.length === 0) return;
-    const { storage, clock } = this.#dependencies;
-    this.#buffer.prepend(await loadTail(storage, clock, upload, this.#tail));
-    this.#tailTakenUp = true;
+    const tail = this.#tail;
+    try {
+      const remembered = tails.take(
+        upload.uploadId,
+        tail.map((segment) => segment.objectKey),
+      );
+      const front = remembered ?? (await loadTail(storage, clock, budget, upload, tail));
+      this.#tail = [];
+      return rest === null ? front : joinPayloads(front, rest);
+    } catch (error) {
+      rest?.release();
+      throw error;
+    }
   }
 }
+
+/** The content of an upload whose deferred length turns out to be 0. */
+const NO_BYTES = { bytes: 0, read: () => [], head: () => new Uint8Array() };

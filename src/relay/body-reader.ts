@@ -14,6 +14,8 @@ export type BodySource = Readable & { readonly complete?: boolean };
 /** What may wait here unread before the socket is paused, in bytes. */
 const READ_AHEAD_BYTES = 256 * 1024;
 
+const NOTHING = Buffer.alloc(0);
+
 /**
  * Takes a body chunk by chunk straight from Node's stream, and says how it ended. Unlike `for await` it leaves the
  * stream alive when we stop early, since an answer is still to be sent on the same socket, and it copies nothing.
@@ -28,6 +30,7 @@ export class BodyReader implements Disposable {
   #queuedBytes = 0;
   #end: BodyEnd | null = null;
   #wake: (() => void) | null = null;
+  #interrupted = false;
 
   /**
    * @param idleMs longest silence of the client, in milliseconds
@@ -47,14 +50,23 @@ export class BodyReader implements Disposable {
     else if (source.destroyed) this.#onClose();
   }
 
+  /** As it was given. */
+  get stop(): AbortSignal {
+    return this.#stop;
+  }
+
   /** Set once {@link next} has given null. */
   get end(): BodyEnd | null {
     return this.#end;
   }
 
-  /** @returns the next chunk, never empty; null at the end, see {@link end} */
+  /** @returns the next chunk, empty only after {@link interrupt}; null at the end, see {@link end} */
   async next(): Promise<Buffer | null> {
     for (;;) {
+      if (this.#interrupted) {
+        this.#interrupted = false;
+        return NOTHING;
+      }
       const chunk = this.#queue.shift();
       if (chunk !== undefined) {
         this.#queuedBytes -= chunk.length;
@@ -64,6 +76,12 @@ export class BodyReader implements Disposable {
       if (this.#end !== null) return null;
       await this.#somethingHappens();
     }
+  }
+
+  /** The reader has something else to do: its next (or waiting) call of {@link next} comes back without a chunk. */
+  interrupt(): void {
+    this.#interrupted = true;
+    this.#wake?.();
   }
 
   /** Lets go of the stream without destroying it. */

@@ -10,8 +10,8 @@ import { detectType, TYPE_HEAD_BYTES } from '../pipeline/detect-type.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 import { S3Error } from '../s3/s3-errors.ts';
 import type { Clock } from './clock.ts';
+import type { HeldPayload } from './held-payload.ts';
 import { uploadObjectHeaders } from './object-headers.ts';
-import type { PartBuffer } from './part-buffer.ts';
 import { withS3Retry } from './s3-retry.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 
@@ -41,21 +41,28 @@ export class PartUploader {
   }
 
   /**
-   * Hands in a whole part that is not the last one. Comes back as soon as there is room for the next.
+   * Hands in a whole part that is not the last one, and that is released as soon as it is stored. Comes back as soon as
+   * there is room for the next.
    *
    * @throws what an earlier part failed with: then there is no use in reading on
    */
-  async add(partNumber: number, buffer: PartBuffer): Promise<void> {
-    await this.#ensureMultipart();
-    while (this.#inFlight.size >= PARTS_AHEAD || partNumber > this.#ledger.upload.sentUpTo) {
+  async add(partNumber: number, payload: HeldPayload): Promise<void> {
+    try {
+      await this.#ensureMultipart();
+      while (this.#inFlight.size >= PARTS_AHEAD || partNumber > this.#ledger.upload.sentUpTo) {
+        if (this.#failed) await this.#committed;
+        if (this.#inFlight.size === 0) {
+          throw new Error(`part ${partNumber} may not be sent yet, and nothing is under way`);
+        }
+        await Promise.race(this.#inFlight);
+      }
       if (this.#failed) await this.#committed;
-      if (this.#inFlight.size === 0)
-        throw new Error(`part ${partNumber} may not be sent yet, and nothing is under way`);
-      await Promise.race(this.#inFlight);
+    } catch (error) {
+      payload.release();
+      throw error;
     }
-    if (this.#failed) await this.#committed;
     const before = this.#committed;
-    const stored = this.#store(partNumber, buffer);
+    const stored = this.#store(partNumber, payload).finally(() => payload.release());
     const settled = (async () => {
       const [part, detectedType] = await stored;
       await before;
@@ -80,10 +87,10 @@ export class PartUploader {
     await this.#committed;
   }
 
-  /** Stores the part that ends the upload; its commit is the caller's. */
-  async storeLast(partNumber: number, buffer: PartBuffer): Promise<[CommittedPart, string | null]> {
+  /** Stores the part that ends the upload; its commit and its release are the caller's. */
+  async storeLast(partNumber: number, payload: HeldPayload): Promise<[CommittedPart, string | null]> {
     await this.#ensureMultipart();
-    return this.#store(partNumber, buffer);
+    return this.#store(partNumber, payload);
   }
 
   async #ensureMultipart(): Promise<void> {
@@ -95,26 +102,26 @@ export class PartUploader {
     await this.#ledger.commitMultipart(created.s3UploadId, PARTS_AHEAD);
   }
 
-  async #store(partNumber: number, buffer: PartBuffer): Promise<[CommittedPart, string | null]> {
+  async #store(partNumber: number, payload: HeldPayload): Promise<[CommittedPart, string | null]> {
     const { objectKey, contestedTo } = this.#ledger.upload;
-    const detectedType = partNumber === 1 ? await detectType(buffer.head(TYPE_HEAD_BYTES)) : null;
+    const detectedType = partNumber === 1 ? await detectType(await payload.head(TYPE_HEAD_BYTES)) : null;
     let copyKey: string | null = null;
     if (partNumber <= contestedTo) {
       // A fenced writer may still overwrite this number. The copy has a key that it does not know.
       const key = `${objectKey}.copy/${this.#ledger.token}/${partNumber}`;
-      await storeUnnamed(this.#ledger, this.#clock, () => this.#storage.putObject(key, buffer, {}));
+      await storeUnnamed(this.#ledger, this.#clock, () => this.#storage.putObject(key, payload, {}));
       copyKey = key;
     }
-    const etag = await this.#uploadPart(partNumber, buffer);
-    return [{ partNumber, bytes: buffer.bytes, etag, copyKey }, detectedType];
+    const etag = await this.#uploadPart(partNumber, payload);
+    return [{ partNumber, bytes: payload.bytes, etag, copyKey }, detectedType];
   }
 
-  async #uploadPart(partNumber: number, buffer: PartBuffer): Promise<string> {
+  async #uploadPart(partNumber: number, payload: HeldPayload): Promise<string> {
     const { objectKey } = this.#ledger.upload;
     const s3UploadId = this.#ledger.upload.s3UploadId as string;
     try {
       const { etag } = await ledgerWrite(this.#ledger, this.#clock, () =>
-        this.#storage.uploadPart(objectKey, s3UploadId, partNumber, buffer),
+        this.#storage.uploadPart(objectKey, s3UploadId, partNumber, payload),
       );
       return etag;
     } catch (error) {

@@ -3,13 +3,15 @@
  * A segment is discarded only by the commit that stops needing it (V5); its key holds the writer's token, so that a
  * late write of a fenced writer is an orphan and never an overwrite.
  */
-import type { Readable } from 'node:stream';
 import type { TailSegment } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import { RelayError } from '../errors.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 import { S3Error } from '../s3/s3-errors.ts';
 import type { Clock } from './clock.ts';
+import type { HeldPayload } from './held-payload.ts';
+import type { MemoryBudget } from './memory-budget.ts';
+import { MergeBuffer } from './merge-buffer.ts';
 import { tailBytes } from './part-plan.ts';
 import { withS3Retry } from './s3-retry.ts';
 
@@ -33,48 +35,61 @@ export class TailDamagedError extends RelayError {
   }
 }
 
-/** @returns the tail's bytes, in order: exactly as many as the upload's offset says */
+/**
+ * Loads the tail's bytes, in order: exactly as many as the upload's offset says.
+ *
+ * @returns memory of the budget (or a spilled file) that the caller releases
+ * @throws S3Error, TailDamagedError
+ */
 export async function loadTail(
   storage: Pick<ObjectStorage, 'getObject'>,
   clock: Clock,
+  budget: MemoryBudget,
   upload: UploadRecord,
   tail: readonly TailSegment[],
-): Promise<Buffer[]> {
+): Promise<HeldPayload> {
   const promised = tail.reduce((sum, segment) => sum + segment.bytes, 0);
   const expected = tailBytes(upload.offsetBytes, upload.partBytes);
   if (promised !== expected) {
     throw new TailDamagedError(upload.uploadId, `the catalog lists ${promised} bytes of tail where ${expected} belong`);
   }
-  const chunks: Buffer[] = [];
-  for (const segment of tail)
-    chunks.push(await withS3Retry(clock, () => loadSegment(storage, upload.uploadId, segment)));
-  return chunks;
+  return withS3Retry(clock, async () => {
+    const buffer = await MergeBuffer.open(budget, promised);
+    try {
+      for (const segment of tail) await loadSegment(storage, upload.uploadId, segment, buffer);
+      return buffer;
+    } catch (error) {
+      buffer.release();
+      throw error;
+    }
+  });
 }
 
 async function loadSegment(
   storage: Pick<ObjectStorage, 'getObject'>,
   uploadId: string,
   segment: TailSegment,
-): Promise<Buffer> {
+  into: MergeBuffer,
+): Promise<void> {
   const opened = await storage.getObject(segment.objectKey);
-  if (opened === null)
+  if (opened === null) {
     throw new TailDamagedError(uploadId, `tail segment ${segment.sequence} is missing in the bucket`);
-  const bytes = await readAll(opened.body);
-  if (bytes.length !== segment.bytes) {
+  }
+  if (opened.bytes !== segment.bytes) {
+    opened.body.destroy();
     throw new TailDamagedError(
       uploadId,
-      `tail segment ${segment.sequence} has ${bytes.length} bytes in the bucket, ${segment.bytes} in the catalog`,
+      `tail segment ${segment.sequence} has ${opened.bytes} bytes in the bucket, ${segment.bytes} in the catalog`,
     );
   }
-  return bytes;
-}
-
-async function readAll(body: Readable): Promise<Buffer> {
-  const chunks: Buffer[] = [];
+  let read = 0;
   try {
-    for await (const chunk of body) chunks.push(chunk);
+    for await (const chunk of opened.body as AsyncIterable<Buffer>) {
+      read += chunk.length;
+      if (read <= segment.bytes) await into.append(chunk);
+    }
   } catch (error) {
     throw new S3Error('GetObject', 'BodyCut', null, 'unknown', { cause: error });
   }
-  return Buffer.concat(chunks);
+  if (read !== segment.bytes) throw new S3Error('GetObject', 'BodyCut', null, 'unknown');
 }

@@ -13,6 +13,7 @@ import { type BodyEnd, BodyReader, type BodySource } from './body-reader.ts';
 import type { Clock } from './clock.ts';
 import type { UploadCompleter } from './complete-upload.ts';
 import type { DiscardWorker } from './discard-worker.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import { freshObjectKey } from './object-key.ts';
 import { choosePartBytes, tailBytes, UploadTooLargeError } from './part-plan.ts';
 import { PARTS_AHEAD } from './part-uploader.ts';
@@ -24,6 +25,7 @@ import {
   UploadNotFoundError,
   UploadSizeExceededError,
 } from './relay-errors.ts';
+import type { TailMemory } from './tail-memory.ts';
 import { type EndOfBytes, UploadLedger } from './upload-ledger.ts';
 
 /** How long a HEAD waits for an object that is being put together. */
@@ -50,6 +52,9 @@ export interface RelayDependencies {
   events: EventBus;
   end: EndOfBytes;
   clock: Clock;
+  /** Of the whole process. */
+  budget: MemoryBudget;
+  tails: TailMemory;
 }
 
 export interface RequestBody {
@@ -187,7 +192,7 @@ export class UploadRelay {
   }
 
   async #append(claimed: UploadRecord, body: RequestBody): Promise<Appended> {
-    const { database, catalog, clock, storage, end, completer, discards } = this.#dependencies;
+    const { database, catalog, clock, storage, end, completer, discards, budget, tails } = this.#dependencies;
     const ledger = new UploadLedger(database, catalog, clock, claimed);
     const { lengthBytes, offsetBytes, partBytes } = claimed;
     if (lengthBytes !== null && offsetBytes + (body.declaredBytes ?? 0) > lengthBytes) {
@@ -197,9 +202,7 @@ export class UploadRelay {
     using reader = new BodyReader(body.source, this.settings.idleBodyMs, body.stop);
     const tail = tailBytes(offsetBytes, partBytes) === 0 ? [] : await catalog.findTail(claimed.uploadId);
     const appended = await appendToUpload(ledger, tail, reader, {
-      storage,
-      clock,
-      end,
+      ...{ storage, clock, budget, tails, end },
       maxUploadBytes: this.settings.maxUploadBytes,
       maxParts: this.settings.maxParts,
       onCommitted: (upload) => this.#publishProgress(upload),

@@ -9,6 +9,9 @@ import type { Clock } from '../../src/relay/clock.ts';
 import { UploadCompleter } from '../../src/relay/complete-upload.ts';
 import { enqueueCompletion } from '../../src/relay/completion-job.ts';
 import { DiscardWorker } from '../../src/relay/discard-worker.ts';
+import { MemoryBudget } from '../../src/relay/memory-budget.ts';
+import { SpillStore } from '../../src/relay/spill-store.ts';
+import { TailMemory } from '../../src/relay/tail-memory.ts';
 import type { EndOfBytes } from '../../src/relay/upload-ledger.ts';
 import { type RelaySettings, UploadRelay } from '../../src/relay/upload-relay.ts';
 import { MemoryObjectStorage } from './memory-object-storage.ts';
@@ -54,15 +57,23 @@ export function startNode(database: Database, storage: MemoryObjectStorage, sett
   const events: FileEvent[] = [];
   const failures: unknown[] = [];
   const discards = new DiscardWorker(new DiscardCatalog(database), storage, (error) => failures.push(error));
+  const budget = new MemoryBudget(16 * 1024 * 1024, 1000, noSpilling(), clock.now);
   const completer = new UploadCompleter({ database, catalog, storage, clock, end });
   const relay = new UploadRelay(
     { maxUploadBytes: 1e9, partBytes: 1000, maxParts: 10_000, idleBodyMs: 10_000, keyPrefix: '', ...settings },
     {
-      ...{ database, catalog, storage, completer, discards, end, clock },
+      ...{ database, catalog, storage, completer, discards, end, clock, budget },
+      tails: new TailMemory(budget),
       events: { publish: (event) => events.push(event), subscribe: () => () => {} },
     },
   );
-  return { catalog, relay, completer, discards, queue, jobs, finished, events, failures, clock };
+  return { catalog, relay, budget, completer, discards, queue, jobs, finished, events, failures, clock };
+}
+
+/** These tests stay far below their memory. */
+function noSpilling(): SpillStore {
+  const openFile = () => Promise.reject(new Error('a test of the relay wanted to spill'));
+  return new SpillStore(openFile, { capBytes: 0, now: () => 0, onFailure: () => {} });
 }
 
 export type TestNode = ReturnType<typeof startNode>;
