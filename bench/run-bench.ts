@@ -181,7 +181,9 @@ class Runner {
   #fail(session: Session, outcome: Outcome, error: unknown): void {
     session.problem = error instanceof Error ? error.message : String(error);
     outcome.problem = session.problem;
-    this.#bench.say(`${outcome.scenario.name}: ${session.kind.name} failed: ${session.problem}`);
+    this.#bench.say(
+      `${outcome.scenario.name}: ${session.kind.name} failed: ${session.problem}\n${session.server.lastLines().join('\n')}`,
+    );
   }
 }
 

@@ -8,12 +8,12 @@ export async function startNodeBaseline(
   site: Site,
   objectKeysOf: (upload: SentUpload) => string[],
 ): Promise<RunningServer> {
-  const { pid, ready, stop } = await site.workshop.start({
+  const { pid, ready, ...rest } = await site.workshop.start({
     name: program,
     command: process.execPath,
     args: [fileURLToPath(new URL(`../baselines/${program}`, import.meta.url))],
     env: s3Environment(site),
     ready: (line) => (line.startsWith('{') ? (JSON.parse(line) as { endpoint: string }).endpoint : null),
   });
-  return { endpoint: ready, pid, databasePid: null, objectKeysOf: async (upload) => objectKeysOf(upload), stop };
+  return { endpoint: ready, pid, databasePid: null, objectKeysOf: async (upload) => objectKeysOf(upload), ...rest };
 }

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { variables } from '../../src/config.ts';
 import type { SentUpload } from '../load/load.ts';
 import { lastSegmentOf, type RunningServer, type ServerKind, type Site, s3Environment } from './server-kind.ts';
 
@@ -14,7 +15,7 @@ export const ours: ServerKind = {
 
 async function start(site: Site): Promise<RunningServer> {
   const { workshop, postgres, settings } = site;
-  const { pid, ready, stop } = await workshop.start({
+  const { pid, ready, ...rest } = await workshop.start({
     name: 'tus-relay',
     command: process.execPath,
     args: [...profileArguments(settings.profileFolder), PROGRAM],
@@ -26,7 +27,9 @@ async function start(site: Site): Promise<RunningServer> {
       LOG_LEVEL: 'warn',
       ...(postgres === null ? {} : { DATABASE_URL: await postgres.createDatabase() }),
       ...(settings.signsPayloads ? { S3_PAYLOAD_SIGNING: 'signed' } : {}),
-      ...(settings.bufferBytes === null ? {} : { BUFFER_BYTES: String(settings.bufferBytes) }),
+      ...(settings.bufferBytes === null || !('BUFFER_BYTES' in variables)
+        ? {}
+        : { BUFFER_BYTES: String(settings.bufferBytes) }),
     },
     ready: (line) => /^\s*tus endpoint\s+(http:\S+)/.exec(line)?.[1] ?? null,
   });
@@ -35,7 +38,7 @@ async function start(site: Site): Promise<RunningServer> {
     pid,
     databasePid: postgres?.pid ?? null,
     objectKeysOf: async (upload) => [await keyOf(upload, ready)],
-    stop,
+    ...rest,
   };
 }
 

@@ -48,6 +48,8 @@ export interface RunningServer {
   readonly databasePid: number | null;
   /** @returns the keys of the objects which, one behind the other, are the upload's bytes */
   objectKeysOf(upload: SentUpload): Promise<string[]>;
+  /** What it wrote last. */
+  lastLines(): readonly string[];
   stop(): Promise<void>;
 }
 

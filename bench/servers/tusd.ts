@@ -22,7 +22,7 @@ function tusdWith(name: string, variant: string, args: readonly string[]): Serve
 }
 
 async function start(command: string, args: readonly string[], site: Site): Promise<RunningServer> {
-  const { pid, ready, stop } = await site.workshop.start({
+  const { pid, ready, ...rest } = await site.workshop.start({
     name: 'tusd',
     command,
     args: [
@@ -39,7 +39,7 @@ async function start(command: string, args: readonly string[], site: Site): Prom
     databasePid: null,
     // Its ids are the object's key, a plus sign and the id of the multipart upload.
     objectKeysOf: async ({ url }) => [lastSegmentOf(url).split('+')[0] ?? ''],
-    stop,
+    ...rest,
   };
 }
 

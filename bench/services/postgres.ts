@@ -48,7 +48,8 @@ export async function startPostgres(workshop: Workshop): Promise<PostgresService
   let databases = 0;
   return {
     pid,
-    version: await query(urlOf('postgres'), 'SHOW server_version'),
+    // Debian adds what the package is called.
+    version: (await query(urlOf('postgres'), 'SHOW server_version')).split(' ')[0] ?? '',
     createDatabase: async () => {
       const name = `bench_${++databases}`;
       await query(urlOf('postgres'), `CREATE DATABASE ${name}`);

@@ -20,12 +20,14 @@ export interface ProcessToStart<T> {
 export interface RunningProcess<T> {
   readonly pid: number;
   readonly ready: T;
+  /** What it wrote last, for whoever has to find out what went wrong. */
+  lastLines(): readonly string[];
   /** SIGTERM, and SIGKILL when that is not enough. */
   stop(): Promise<void>;
 }
 
 const START_LIMIT_MS = 60_000;
-const STOP_LIMIT_MS = 10_000;
+const STOP_LIMIT_MS = 5_000;
 const KEPT_LINES = 20;
 /** The magic number of a tmpfs, statfs(2). */
 const TMPFS = 0x01021994;
@@ -78,7 +80,7 @@ export class Workshop {
           const found = ready(line);
           if (found === null || child.pid === undefined) return;
           clearTimeout(timer);
-          resolve({ pid: child.pid, ready: found, stop: () => end(child) });
+          resolve({ pid: child.pid, ready: found, lastLines: () => [...lastLines], stop: () => end(child) });
         });
       }
     });
