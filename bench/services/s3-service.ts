@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { goTool } from '../../scripts/go-tools.mjs';
 import { freePort } from './free-port.ts';
 import type { Workshop } from './workshop.ts';
@@ -69,7 +70,21 @@ const starters: Record<S3Kind, (workshop: Workshop) => Promise<S3Service | null>
     return { name: 'versitygw (posix)', endpoint, ...CREDENTIALS };
   },
 
-  'dev-s3': async () => null,
+  'dev-s3': async (workshop) => {
+    const { ready } = await workshop.start({
+      name: 'dev-s3',
+      command: process.execPath,
+      args: [fileURLToPath(new URL('../../src/dev-s3/main.ts', import.meta.url))],
+      env: {
+        DEV_S3_DATA_DIR: workshop.newFolder('dev-s3'),
+        DEV_S3_ACCESS_KEY_ID: CREDENTIALS.accessKeyId,
+        DEV_S3_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
+        DEV_S3_REGION: REGION,
+      },
+      ready: (line) => (line.startsWith('{') ? (JSON.parse(line) as { url: string }).url : null),
+    });
+    return { name: 'dev-s3 (the embedded one)', endpoint: ready.replace(/\/$/, ''), ...CREDENTIALS };
+  },
 };
 
 async function waitUntilHealthy(url: string): Promise<void> {
