@@ -1,9 +1,10 @@
+import { newLockCounters } from './lock-counters.ts';
 import {
   LOCK_WAIT_MS,
   type LockRequest,
+  type NodeLocker,
   type ReleaseLock,
   UploadLockedError,
-  type UploadLocker,
 } from './upload-locker.ts';
 
 interface Waiter {
@@ -14,7 +15,9 @@ interface Waiter {
 }
 
 /** The lock of a single node: a queue per upload in order of arrival, woken by the release, without polling. */
-export class MemoryLocker implements UploadLocker {
+export class MemoryLocker implements NodeLocker {
+  readonly degraded = false;
+  readonly counters = newLockCounters();
   /** The first of each queue holds the lock. An upload that nobody wants has no queue. */
   readonly #queues = new Map<string, Waiter[]>();
   readonly #waitMs: number;
@@ -28,6 +31,10 @@ export class MemoryLocker implements UploadLocker {
     return this.#queues.size;
   }
 
+  isLocked(uploadId: string): boolean {
+    return this.#queues.has(uploadId);
+  }
+
   async acquire(request: LockRequest): Promise<ReleaseLock> {
     request.signal?.throwIfAborted();
     const queue = this.#queues.get(request.uploadId) ?? [];
@@ -35,6 +42,7 @@ export class MemoryLocker implements UploadLocker {
     const waiter: Waiter = { request, asked: false, grant: () => {} };
     queue.push(waiter);
     if (queue[0] !== waiter) await this.#wait(queue, waiter);
+    this.counters.acquired += 1;
     let released = false;
     return async () => {
       if (released) return;
@@ -43,10 +51,18 @@ export class MemoryLocker implements UploadLocker {
     };
   }
 
+  /** There is nothing to give back: the locks end with the process. */
+  async close(): Promise<void> {}
+
   async #wait(queue: Waiter[], waiter: Waiter): Promise<void> {
     const { uploadId, signal } = waiter.request;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const timer = setTimeout(() => reject(new UploadLockedError(uploadId)), this.#waitMs);
+    const startedAt = performance.now();
+    this.counters.waits += 1;
+    const timer = setTimeout(() => {
+      this.counters.timeouts += 1;
+      reject(new UploadLockedError(uploadId));
+    }, this.#waitMs);
     const onAbort = () => reject(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
     waiter.grant = resolve;
@@ -57,6 +73,7 @@ export class MemoryLocker implements UploadLocker {
       this.#leave(queue, waiter);
       throw error;
     } finally {
+      this.counters.waitMs += performance.now() - startedAt;
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
     }
@@ -72,7 +89,7 @@ export class MemoryLocker implements UploadLocker {
     } else if (place === 0) {
       next.grant();
       // The new holder starts first, and learns then that others wait behind it.
-      if (queue.length > 1) queueMicrotask(() => askToLetGo(queue));
+      if (queue.length > 1) setImmediate(() => askToLetGo(queue));
     }
   }
 }

@@ -1,4 +1,5 @@
 import { RelayError } from '../errors.ts';
+import type { LockCounters } from './lock-counters.ts';
 
 /** How long a request waits for its turn. A wait that runs out is a 423: on a HEAD, tus-js-client retries only that. */
 export const LOCK_WAIT_MS = 10_000;
@@ -7,11 +8,14 @@ export interface LockRequest {
   uploadId: string;
   /** Ends the wait: the client is gone. */
   signal?: AbortSignal;
-  /** Called (once) when another request waits for the lock: stop reading, keep what is there, commit, release. */
+  /**
+   * Called (once) when another request waits for the lock, or when the lock was lost: stop reading, keep what is
+   * there, commit, release. Never before the lock was given.
+   */
   onReleaseRequested?: () => void;
 }
 
-/** Safe to call twice. */
+/** Safe to call twice. Never rejects. */
 export type ReleaseLock = () => Promise<void>;
 
 /**
@@ -21,6 +25,15 @@ export type ReleaseLock = () => Promise<void>;
  */
 export interface UploadLocker {
   acquire(request: LockRequest): Promise<ReleaseLock>;
+}
+
+/** The locker of a whole node, as it is opened, watched and closed. */
+export interface NodeLocker extends UploadLocker {
+  /** true: the locks reach only as far as this node for now, since what the nodes share (Redis) is lost. */
+  readonly degraded: boolean;
+  readonly counters: Readonly<LockCounters>;
+  /** Gives back what is held. Safe to call twice; never rejects. */
+  close(): Promise<void>;
 }
 
 export class UploadLockedError extends RelayError {
