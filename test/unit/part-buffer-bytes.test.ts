@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { joinPayloads } from '../../src/relay/held-payload.ts';
+import { MemoryBudget } from '../../src/relay/memory-budget.ts';
+import { BufferClosedError, PartBuffer } from '../../src/relay/part-buffer-next.ts';
+import { SpillStore } from '../../src/relay/spill-store.ts';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+function openBudget(): MemoryBudget {
+  const noDisk = async () => {
+    throw new Error('no disk here');
+  };
+  const store = new SpillStore(noDisk, { capBytes: null, now: () => 0, onFailure: () => assert.fail() });
+  return new MemoryBudget(64 * MIB, 8 * MIB, store, () => 0);
+}
+
+function openPart(budget = openBudget()): PartBuffer {
+  return new PartBuffer(budget, 8 * MIB, () => assert.fail());
+}
+
+function chunksOf(buffer: PartBuffer): Uint8Array[] {
+  return [...(buffer.read() as Iterable<Uint8Array>)];
+}
+
+test('the bytes come out in the order in which they came in, whatever the chunk sizes, as often as asked', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: 20_000 }), { maxLength: 30 }), (sizes) => {
+      const chunks = sizes.map((size, i) => Buffer.alloc(size, i + 1));
+      const budget = openBudget();
+      const buffer = openPart(budget);
+      for (const chunk of chunks) assert.equal(buffer.append(chunk), true);
+      const expected = Buffer.concat(chunks);
+      buffer.seal();
+      assert.equal(buffer.bytes, expected.length);
+      assert.ok(Buffer.concat(chunksOf(buffer)).equals(expected));
+      assert.ok(Buffer.concat(chunksOf(buffer)).equals(expected));
+      assert.ok(Buffer.from(buffer.head(100) as Uint8Array).equals(expected.subarray(0, 100)));
+      buffer.release();
+      assert.equal(budget.figures.usedBytes, 0);
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test('small chunks are copied: the caller may use its memory again', () => {
+  const buffer = openPart();
+  const chunk = Buffer.from('abc');
+  buffer.append(chunk);
+  chunk.fill(0);
+  buffer.seal();
+  assert.equal(Buffer.concat(chunksOf(buffer)).toString(), 'abc');
+});
+
+test('large chunks are kept as they came, and small ones between them share a block', () => {
+  const budget = openBudget();
+  const buffer = openPart(budget);
+  const large = [Buffer.allocUnsafeSlow(8 * KIB), Buffer.allocUnsafeSlow(64 * KIB)];
+  for (const chunk of large) {
+    buffer.append(Buffer.from('x'));
+    buffer.append(chunk);
+  }
+  buffer.seal();
+  const chunks = chunksOf(buffer);
+  assert.equal(chunks[1], large[0]);
+  assert.equal(chunks[3], large[1]);
+  assert.equal(chunks[0]?.buffer, chunks[2]?.buffer);
+  assert.equal(budget.figures.usedBytes, (8 + 64 + 1) * KIB);
+});
+
+test('a small slice of something large is copied, so that no more is kept alive than is counted', () => {
+  const budget = openBudget();
+  const buffer = openPart(budget);
+  buffer.append(Buffer.allocUnsafeSlow(MIB).subarray(0, 8 * KIB));
+  const cut = Buffer.allocUnsafeSlow(64 * KIB).subarray(0, 40 * KIB);
+  buffer.append(cut);
+  buffer.seal();
+  assert.equal(chunksOf(buffer)[1], cut);
+  assert.equal(budget.figures.usedBytes, (8 + 64) * KIB);
+});
+
+test('the chunks of a request are memory of their own, so that keeping them costs no copy', async (t) => {
+  const chunks: Buffer[] = [];
+  const server = createServer((req, res) => {
+    req.on('data', (chunk: Buffer) => chunks.push(chunk));
+    req.on('end', () => res.end());
+  });
+  t.after(() => server.close());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve, reject) => {
+    request({ port, host: '127.0.0.1', method: 'PUT', agent: false }, (res) => res.resume().on('end', resolve))
+      .on('error', reject)
+      .end(Buffer.alloc(MIB));
+  });
+  assert.ok(chunks.length > 0);
+  for (const chunk of chunks) assert.equal(chunk.buffer.byteLength, chunk.length);
+});
+
+test('what is sealed takes nothing in, and what is released gives nothing out', () => {
+  const budget = openBudget();
+  const buffer = openPart(budget);
+  buffer.append(Buffer.alloc(10));
+  assert.throws(() => buffer.read());
+  buffer.seal();
+  assert.throws(() => buffer.append(Buffer.alloc(10)), BufferClosedError);
+  buffer.release();
+  buffer.release();
+  assert.throws(() => buffer.read());
+  assert.equal(budget.figures.usedBytes, 0);
+});
+
+test('a tail in front of what followed it reads as one', () => {
+  const budget = openBudget();
+  const [tail, rest] = [openPart(budget), openPart(budget)];
+  tail.append(Buffer.from('old tail '));
+  rest.append(Buffer.from('new'));
+  tail.seal();
+  rest.seal();
+  const joined = joinPayloads(tail, rest);
+  assert.equal(joined.bytes, 12);
+  assert.equal(Buffer.concat([...(joined.read() as Iterable<Uint8Array>)]).toString(), 'old tail new');
+  assert.equal(Buffer.from(joined.head(11) as Uint8Array).toString(), 'old tail ne');
+  assert.equal(Buffer.from(joined.head(3) as Uint8Array).toString(), 'old');
+  joined.release();
+  assert.equal(budget.figures.usedBytes, 0);
+});
