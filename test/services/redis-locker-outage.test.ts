@@ -130,7 +130,7 @@ test('two nodes that both took the lock while Redis was away: one of them is tol
 
 test('a Redis that answers nothing costs one command’s time, not one an upload, and is used again when it answers', async (t) => {
   const server = await startTestRedis(t);
-  const node = await openNode(t, server.url);
+  const node = await openNode(t, server.url, { commandTimeoutMs: 500 });
   const other = await openNode(t, server.url);
   const release = await node.locker.acquire({ uploadId });
   server.pause();
@@ -262,7 +262,7 @@ test('a close gives back what is held, ends those who wait, and is quick without
   const server = await startTestRedis(t);
   const redis = openRedis(t, server.url);
   const closing = await openNode(t, server.url);
-  const other = await openNode(t, server.url);
+  const other = await openNode(t, server.url, { commandTimeoutMs: 500 });
   const third = await openNode(t, server.url);
   await closing.locker.acquire({ uploadId });
   const ended = assert.rejects(third.locker.acquire({ uploadId }), UploadLockedError);

@@ -6,7 +6,7 @@ import { RedisLocker, type RedisLockTimes } from '../../../src/locks/redis-locke
 import { type RedisServer, startRedis } from '../../support/services/start-redis.ts';
 
 /** The product's times, shortened; a test that is about one of them says so. */
-export const SHORT_TIMES: Partial<RedisLockTimes> = { checkEveryMs: 50, renewEveryMs: 200, commandTimeoutMs: 500 };
+export const SHORT_TIMES: Partial<RedisLockTimes> = { checkEveryMs: 50, renewEveryMs: 200, commandTimeoutMs: 10_000 };
 
 export interface LoggedLine {
   level: 'info' | 'warn' | 'error';
