@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { openCatalog } from './app/open-catalog.ts';
 import { openMemory } from './app/open-memory.ts';
 import { openStorage } from './app/open-storage.ts';
-import { createRelayParts, type RelayParts } from './app/relay-parts.ts';
+import { createRelayParts, type RelayParts, SWEEP_TIMING, type SweepTiming } from './app/relay-parts.ts';
 import { lockDataDir } from './catalog/data-dir-lock.ts';
 import type { Config, S3Credentials, Secrets } from './config.ts';
 import { EventStream } from './http/events-route.ts';
@@ -48,19 +48,35 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+/** What a server is opened with. Tests put wrappers around the two stores, and do not wait half an hour for a recheck. */
+export interface Parts {
+  openStorage: typeof openStorage;
+  openCatalog: typeof openCatalog;
+  timing: SweepTiming;
+}
+
+export const realParts: Parts = { openStorage, openCatalog, timing: SWEEP_TIMING };
+
 /** @throws StartError, UnavailableError: one sentence for the operator each; nothing is left open then */
-export async function startServer(config: Config, secrets: Secrets, logger: Logger): Promise<RunningServer> {
+export async function startServer(
+  config: Config,
+  secrets: Secrets,
+  logger: Logger,
+  from: Parts = realParts,
+): Promise<RunningServer> {
   await using opened = new AsyncDisposableStack();
   const keepsData = config.s3.kind === 'embedded' || secrets.databaseUrl === null;
   const lock = keepsData ? opened.adopt(lockDataDir(config.dataDir), (it) => it.release()) : null;
-  const s3 = opened.adopt(await openStorage(config, secrets, logger), (it) => it.close());
-  const database = opened.adopt(await openCatalog(secrets.databaseUrl, lock, config.startWaitSecs), (it) => it.close());
+  const s3 = opened.adopt(await from.openStorage(config, secrets, logger), (it) => it.close());
+  const database = opened.adopt(await from.openCatalog(secrets.databaseUrl, lock, config.startWaitSecs), (it) =>
+    it.close(),
+  );
   const queue = opened.adopt(createJobQueue(database, { log: logger }), (it) => it.stop());
   await queue.start();
 
   const budget = opened.adopt(await openMemory(config, logger), (it) => it.spillStore.settled());
   const bus = new MemoryEventBus((error) => logger.error({ err: error }, 'a listener of live events failed'));
-  const parts = createRelayParts(config, database, s3.storage, queue, bus, budget, logger);
+  const parts = createRelayParts(config, database, s3.storage, queue, bus, budget, logger, from.timing);
   opened.defer(() => parts.discards.idle());
   opened.defer(() => parts.sweeper.stop());
 

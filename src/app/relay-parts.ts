@@ -21,8 +21,14 @@ import type { EndOfBytes } from '../relay/upload-ledger.ts';
 import { UploadRelay } from '../relay/upload-relay.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 
-/** Longer than S3 accepts a signed request (15 min) plus the longest call (10 min). */
-const DISCARD_RECHECK_SECS = 1_800;
+export interface SweepTiming {
+  /** Longer than S3 accepts a signed request plus the longest call: no late request can bring back what is gone then. */
+  discardRecheckSecs: number;
+  everyMs: number;
+}
+
+/** A signed request is accepted for 15 minutes, and a call takes 10 at most. */
+export const SWEEP_TIMING: SweepTiming = { discardRecheckSecs: 1_800, everyMs: 30_000 };
 const COMPLETIONS_AT_A_TIME = 4;
 /** Decoding an image takes much memory, and a core. */
 const THUMBNAILS_AT_A_TIME = 2;
@@ -44,12 +50,13 @@ export function createRelayParts(
   events: EventBus,
   budget: MemoryBudget,
   logger: Logger,
+  { discardRecheckSecs, everyMs }: SweepTiming,
 ): RelayParts {
   const catalog = new UploadCatalog(database, {
     uploadExpiresSecs: config.uploadExpiresSecs,
-    discardRecheckSecs: DISCARD_RECHECK_SECS,
+    discardRecheckSecs,
   });
-  const files = new FileCatalog(database, { discardRecheckSecs: DISCARD_RECHECK_SECS });
+  const files = new FileCatalog(database, { discardRecheckSecs });
   const discards = new DiscardWorker(new DiscardCatalog(database), storage, (error) =>
     logger.warn({ err: error }, 'an object that is not needed any more could not be removed; the sweeper tries again'),
   );
@@ -78,10 +85,13 @@ export function createRelayParts(
       tails: new TailMemory(budget),
     },
   );
-  const sweeper = new Sweeper({
-    ...{ database, catalog, queue, discards },
-    onFailure: (error) => logger.warn({ err: error }, 'the sweeper was interrupted; it goes on at its next turn'),
-  });
+  const sweeper = new Sweeper(
+    {
+      ...{ database, catalog, queue, discards },
+      onFailure: (error) => logger.warn({ err: error }, 'the sweeper was interrupted; it goes on at its next turn'),
+    },
+    everyMs,
+  );
 
   function onGivenUp(uploadId: string, state: 'lost' | 'failed', error: Error): void {
     logger.error({ err: error, uploadId, state }, 'an upload has ended without an object');
