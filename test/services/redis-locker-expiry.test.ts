@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UploadLockedError } from '../../src/locks/upload-locker.ts';
-import { openNode, openRedis, startTestRedis, until, untilWaiting, waitingNodes } from './support/redis-world.ts';
+import { openNode, openRedis, startTestRedis, untilWaiting, waitingNodes } from './support/redis-world.ts';
 import { startLockHolder } from './support/start-lock-holder.ts';
+import { until } from './support/until.ts';
 
 const uploadId = 'an-upload';
 /** Long enough for a busy machine, short enough to wait for. */

@@ -12,9 +12,9 @@ import {
   SHORT_TIMES,
   startTestRedis,
   type TestNode,
-  until,
   untilWaiting,
 } from './support/redis-world.ts';
+import { until } from './support/until.ts';
 
 const uploadId = 'an-upload';
 

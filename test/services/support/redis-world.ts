@@ -1,9 +1,9 @@
 import type { TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { LinkLogger } from '../../../src/locks/redis-link.ts';
 import { RedisLocker, type RedisLockTimes } from '../../../src/locks/redis-locker.ts';
 import { type RedisServer, startRedis } from '../../support/services/start-redis.ts';
+import { until } from './until.ts';
 
 /** The product's times, shortened; a test that is about one of them says so. */
 export const SHORT_TIMES: Partial<RedisLockTimes> = { checkEveryMs: 50, renewEveryMs: 200, commandTimeoutMs: 10_000 };
@@ -45,15 +45,6 @@ export function recordingLogger(log: LoggedLine[]): LinkLogger {
     log.push({ level, fields, message });
   };
   return { info: record('info'), warn: record('warn'), error: record('error') };
-}
-
-/** @throws Error when it has not come true after ten seconds */
-export async function until(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!(await isTrue())) {
-    if (Date.now() > deadline) throw new Error(`waited in vain until ${what}`);
-    await sleep(10);
-  }
 }
 
 /** How many nodes wait for an upload. */
