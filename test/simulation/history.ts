@@ -1,0 +1,193 @@
+/**
+ * What the simulation knows better than the store: whose content each committed byte is, what has been promised to
+ * clients, and whether the invariants of design section 1 hold. Checked after everything that changes the catalog or
+ * the bucket, so that a run stops at the step that broke something.
+ */
+import type { CommittedPart } from '../../src/catalog/upload-catalog.ts';
+import type { MemoryTables, MemoryUpload } from '../support/memory-database.ts';
+import { hex, type SimulatedBucket } from './simulated-s3.ts';
+
+export class InvariantViolation extends Error {
+  override readonly name = 'InvariantViolation';
+  readonly invariant: string;
+
+  constructor(invariant: string, message: string) {
+    super(`${invariant}: ${message}`);
+    this.invariant = invariant;
+  }
+}
+
+/** Every byte tells whose it is and where it belongs. */
+export function contentOf(content: number, lengthBytes: number): Buffer {
+  return Buffer.from(Array.from({ length: lengthBytes }, (_, place) => content * 64 + 1 + ((place * 7) % 61)));
+}
+
+const NEXT_STATES: Readonly<Record<string, readonly string[]>> = {
+  open: ['completing', 'finished', 'terminated', 'expired', 'lost'],
+  completing: ['finished', 'terminated', 'lost', 'failed'],
+  finished: ['terminated'],
+};
+
+export class History {
+  readonly #uploadId: string;
+  readonly #bucket: SimulatedBucket;
+  readonly #contents: readonly Buffer[];
+  /** By writers' tokens: which content they bring. */
+  readonly #contentOfToken = new Map<string, number>();
+  /** What the upload's bytes are, as its commits have decided. */
+  #bytes = Buffer.alloc(0);
+  #tables: MemoryTables | null = null;
+  /** Highest offset that any answer has named. */
+  #promisedBytes = 0;
+  #finishes = 0;
+  /** The provider has taken something away: then nothing can hold but that nobody is told otherwise. */
+  providerRemoved = false;
+  violation: InvariantViolation | null = null;
+
+  constructor(uploadId: string, bucket: SimulatedBucket, contents: readonly Buffer[]) {
+    this.#uploadId = uploadId;
+    this.#bucket = bucket;
+    this.#contents = contents;
+  }
+
+  get promisedBytes(): number {
+    return this.#promisedBytes;
+  }
+
+  registerToken(token: string, content: number): void {
+    if (this.#contentOfToken.has(token)) this.#fail('fencing', `the token ${token} is used in a second claim`);
+    this.#contentOfToken.set(token, content);
+  }
+
+  committed(before: MemoryTables, after: MemoryTables): void {
+    this.#tables = after;
+    const old = before.uploads.get(this.#uploadId);
+    const row = after.uploads.get(this.#uploadId);
+    if (row === undefined) return;
+    if (old !== undefined) this.#checkTransition(old, row);
+    if (row.offsetBytes > this.#bytes.length) this.#extend(old, row);
+    const isFinish = row.state === 'finished' && old?.state !== 'finished';
+    if (isFinish) this.#finishes += 1;
+    if (this.#finishes > 1) this.#fail('V4', 'finished twice');
+    if ((row.state === 'finished') !== after.files.has(this.#uploadId)) {
+      this.#fail('V4', `state ${row.state} ${after.files.has(this.#uploadId) ? 'with' : 'without'} a file record`);
+    }
+    this.checkStored();
+  }
+
+  #checkTransition(old: MemoryUpload, row: MemoryUpload): void {
+    if (row.offsetBytes < old.offsetBytes) {
+      this.#fail('V2', `the offset goes from ${old.offsetBytes} back to ${row.offsetBytes}`);
+    }
+    if (row.state !== old.state && !(NEXT_STATES[old.state] ?? []).includes(row.state)) {
+      this.#fail('states', `from ${old.state} to ${row.state}`);
+    }
+    if (row.contestedTo < old.contestedTo) this.#fail('fencing', 'contested_to goes down');
+    if ((row.state === 'lost' || row.state === 'failed') && row.state !== old.state && !this.providerRemoved) {
+      this.#fail('V1', `${row.state}, though nobody removed anything`);
+    }
+  }
+
+  #extend(old: MemoryUpload | undefined, row: MemoryUpload): void {
+    const token = old?.writer ?? row.writer;
+    const content = token === null ? undefined : this.#contentOfToken.get(token);
+    if (content === undefined) {
+      this.#fail('V6', `the offset moves to ${row.offsetBytes} although nobody holds the row`);
+      return;
+    }
+    const source = this.#contents[content] as Buffer;
+    this.#bytes = Buffer.concat([this.#bytes, source.subarray(this.#bytes.length, row.offsetBytes)]);
+  }
+
+  /** V1, V5, V6 and V9 as they are at this moment. */
+  checkStored(): void {
+    const row = this.#tables?.uploads.get(this.#uploadId);
+    if (this.#tables === null || row === undefined || this.violation !== null) return;
+    if (row.state === 'finished') this.#checkObject(row);
+    else if (row.state === 'open' || row.state === 'completing') this.#checkPieces(row, this.#tables);
+  }
+
+  #checkObject(row: MemoryUpload): void {
+    const object = this.#bucket.objects.get(row.objectKey);
+    if (object === undefined) this.#fail('V3', 'finished, and there is no object');
+    else if (!object.bytes.equals(this.#bytes) || object.bytes.length !== row.lengthBytes) {
+      this.#fail('V3', `the object is ${hex(object.bytes)}, committed was ${hex(this.#bytes)}`);
+    }
+  }
+
+  #checkPieces(row: MemoryUpload, tables: MemoryTables): void {
+    const parts = tables.parts.get(this.#uploadId) ?? [];
+    const tail = tables.tails.get(this.#uploadId) ?? [];
+    let offset = 0;
+    for (const [place, part] of parts.entries()) {
+      const isLast = part.partNumber === Math.ceil((row.lengthBytes ?? Number.POSITIVE_INFINITY) / row.partBytes);
+      const bytes = isLast ? (row.lengthBytes as number) - offset : row.partBytes;
+      if (part.partNumber !== place + 1) this.#fail('V9', `part ${part.partNumber} follows ${place} parts`);
+      if (part.bytes !== bytes) this.#fail('V9', `part ${part.partNumber} has ${part.bytes} bytes, not ${bytes}`);
+      this.#checkPart(row, part, this.#bytes.subarray(offset, offset + part.bytes));
+      offset += part.bytes;
+    }
+    for (const segment of tail) {
+      const expected = this.#bytes.subarray(offset, offset + segment.bytes);
+      const object = this.#bucket.objects.get(segment.objectKey);
+      if (!object?.bytes.equals(expected)) {
+        this.#fail('V1', `segment ${segment.sequence} at ${offset} is ${object === undefined ? 'gone' : 'changed'}`);
+      }
+      offset += segment.bytes;
+    }
+    if (offset !== row.offsetBytes) this.#fail('V9', `pieces of ${offset} bytes for the offset ${row.offsetBytes}`);
+  }
+
+  /** In the multipart upload, in its copy, or already in the object. */
+  #checkPart(row: MemoryUpload, part: CommittedPart, expected: Buffer): void {
+    const multipart = row.s3UploadId === null ? undefined : this.#bucket.multiparts.get(row.s3UploadId);
+    const stored = multipart?.parts.get(part.partNumber)?.bytes;
+    const copy = part.copyKey === null ? undefined : this.#bucket.objects.get(part.copyKey)?.bytes;
+    const isSafe = stored?.equals(expected) || copy?.equals(expected);
+    if (isSafe || this.providerRemoved) return;
+    // A Complete is at work, or done: then the object is what counts.
+    if (row.state === 'completing' && multipart === undefined) {
+      const object = this.#bucket.objects.get(row.objectKey)?.bytes;
+      if (object === undefined || object.equals(this.#bytes)) return;
+      this.#fail('V3', `the object is ${hex(object)}, committed was ${hex(this.#bytes)}`);
+      return;
+    }
+    const found = stored === undefined ? 'is gone' : `is ${hex(stored)}`;
+    this.#fail('V1', `part ${part.partNumber} ${found}, committed was ${hex(expected)}, and there is no copy`);
+  }
+
+  /**
+   * An answer that names an offset.
+   *
+   * @param promisedBefore what had been promised when the request was sent
+   */
+  answered(offsetBytes: number, promisedBefore: number, what: string): void {
+    const row = this.#tables?.uploads.get(this.#uploadId);
+    if (row === undefined || row.offsetBytes < offsetBytes) {
+      this.#fail('V1', `${what} names ${offsetBytes}, committed is ${row?.offsetBytes ?? 'nothing'}`);
+    }
+    if (offsetBytes < promisedBefore) this.#fail('V2', `${what} names ${offsetBytes} after ${promisedBefore}`);
+    if (offsetBytes === row?.lengthBytes && !['finished', 'terminated'].includes(row.state)) {
+      this.#fail('V3', `${what} names the length ${offsetBytes} while the upload is ${row.state}`);
+    }
+    this.#promisedBytes = Math.max(this.#promisedBytes, offsetBytes);
+  }
+
+  /** When everything has come to rest: nothing is left behind for good. */
+  checkRest(): void {
+    const row = this.#tables?.uploads.get(this.#uploadId);
+    const mayHave = row?.state === 'finished' ? [row.objectKey] : [];
+    const objects = [...this.#bucket.objects.keys()].filter((key) => !mayHave.includes(key));
+    if (objects.length > 0) this.#fail('V5', `left in the bucket: ${objects.join(', ')}`);
+    const multiparts = [...this.#bucket.multiparts.keys()];
+    if (multiparts.length > 0) this.#fail('V5', `multipart uploads left in the bucket: ${multiparts.join(', ')}`);
+  }
+
+  fail(invariant: string, message: string): void {
+    this.#fail(invariant, message);
+  }
+
+  #fail(invariant: string, message: string): void {
+    this.violation ??= new InvariantViolation(invariant, message);
+  }
+}

@@ -1,0 +1,200 @@
+/** One process of the server: the relay as it is, on the stand-ins. A killed one is replaced by a fresh one. */
+import type { Claim, NewUpload } from '../../src/catalog/upload-catalog.ts';
+import type { UploadRecord } from '../../src/catalog/upload-record.ts';
+import type { Clock } from '../../src/relay/clock.ts';
+import { UploadCompleter } from '../../src/relay/complete-upload.ts';
+import { type CompletionJobDependencies, enqueueCompletion, runCompletionJob } from '../../src/relay/completion-job.ts';
+import { DiscardWorker } from '../../src/relay/discard-worker.ts';
+import { MemoryBudget } from '../../src/relay/memory-budget.ts';
+import { SpillStore } from '../../src/relay/spill-store.ts';
+import { Sweeper } from '../../src/relay/sweep.ts';
+import { TailMemory } from '../../src/relay/tail-memory.ts';
+import type { EndOfBytes } from '../../src/relay/upload-ledger.ts';
+import { UploadRelay } from '../../src/relay/upload-relay.ts';
+import { MemoryDatabase, type MemoryDatabaseServer, type MemoryJob } from '../support/memory-database.ts';
+import { MemoryDiscardCatalog } from '../support/memory-discard-catalog.ts';
+import { MemoryUploadCatalog } from '../support/memory-upload-catalog.ts';
+import type { History } from './history.ts';
+import { MemoryJobQueue } from './memory-job-queue.ts';
+import type { FaultRates, Scenario } from './scenario.ts';
+import { type Scheduler, type SimulatedProcess, simulatedContext } from './scheduler.ts';
+import { SimulatedGate } from './simulated-gate.ts';
+import { type SimulatedBucket, SimulatedS3 } from './simulated-s3.ts';
+
+const DISCARD_RECHECK_SECS = 1_800;
+/** More than a run needs: what happens when memory is spent has tests of its own. */
+const BUFFER_BYTES = 16 * 1024 * 1024;
+
+export interface NodeSurroundings {
+  scheduler: Scheduler;
+  server: MemoryDatabaseServer;
+  bucket: SimulatedBucket;
+  history: History;
+  scenario: Scenario;
+  faults: () => FaultRates;
+}
+
+/** The process is gone: what a client, or the queue, sees of it. */
+export class ConnectionLostError extends Error {
+  override readonly name = 'ConnectionLostError';
+}
+
+export class SimulatedNode implements SimulatedProcess {
+  readonly name: string;
+  isAlive = true;
+  pausedUntilMs = 0;
+  abandonTransaction: (() => void) | null = null;
+  readonly relay: UploadRelay;
+  readonly #sweeper: Sweeper;
+  readonly #jobDependencies: CompletionJobDependencies;
+  readonly #scheduler: Scheduler;
+  readonly #killed = Promise.withResolvers<never>();
+
+  constructor(name: string, surroundings: NodeSurroundings) {
+    const { scheduler, server, bucket, history, scenario, faults } = surroundings;
+    this.name = name;
+    this.#scheduler = scheduler;
+    this.#killed.promise.catch(() => {});
+    const database = new MemoryDatabase(server, new SimulatedGate(scheduler, this, faults));
+    const catalog = new WatchedCatalog(
+      database,
+      { uploadExpiresSecs: scenario.uploadExpiresSecs, discardRecheckSecs: DISCARD_RECHECK_SECS },
+      history,
+    );
+    const storage = new SimulatedS3(bucket, scheduler, this, faults);
+    const queue = new MemoryJobQueue(database);
+    const clock: Clock = {
+      now: () => scheduler.nowMs,
+      sleep: (ms, signal) => this.#sleep(ms, signal),
+      random: () => scheduler.random.next(),
+    };
+    const end: EndOfBytes = {
+      recordFinished: (trx, upload) =>
+        database.write(trx, 'insertFile', (tables) => {
+          if (tables.files.has(upload.uploadId)) throw new Error('duplicate key value violates "files_pkey"');
+          tables.files.set(upload.uploadId, { objectKey: upload.objectKey, bytes: upload.offsetBytes });
+        }),
+      enqueueCompletion: (trx, uploadId) => enqueueCompletion(queue, trx, uploadId),
+    };
+    const onFailure = (error: unknown) => scheduler.say(`${name} background failure: ${messageOf(error)}`);
+    const discards = new DiscardWorker(new MemoryDiscardCatalog(database), storage, onFailure);
+    const completer = new UploadCompleter({ database, catalog, storage, clock, end });
+    const budget = new MemoryBudget(BUFFER_BYTES, scenario.partBytes, withoutSpilling(clock), clock.now);
+    this.relay = new UploadRelay(
+      { maxUploadBytes: 1e6, partBytes: scenario.partBytes, maxParts: 1_000, idleBodyMs: 30_000, keyPrefix: '' },
+      {
+        ...{ database, catalog, storage, completer, discards, end, clock, budget },
+        tails: new TailMemory(budget),
+        events: { publish: () => {}, subscribe: () => () => {} },
+      },
+    );
+    this.#sweeper = new Sweeper({
+      ...{ database, catalog, queue, discards, onFailure },
+      sweeps: {
+        findStuckCompletions: (limit) => catalog.findStuckCompletions(limit),
+        purgeEnded: async () => 0,
+      },
+      marker: { keep: async () => {} },
+    });
+    this.#jobDependencies = { completer, catalog, database, queue };
+  }
+
+  /**
+   * Runs a request in this process.
+   *
+   * @param content index of the content that it brings; null: none
+   * @throws ConnectionLostError when the process is killed meanwhile
+   */
+  serve<T>(content: number | null, work: (relay: UploadRelay) => Promise<T>): Promise<T> {
+    const context = { scheduler: this.#scheduler, process: this, content };
+    const served = simulatedContext.run(context, () => work(this.relay));
+    return Promise.race([served, this.#killed.promise]);
+  }
+
+  sweep(): Promise<void> {
+    return this.serve(null, async () => {
+      const { failures } = await this.#sweeper.sweep();
+      for (const failure of failures) this.#scheduler.say(`${this.name} sweep: ${messageOf(failure)}`);
+    });
+  }
+
+  runJob(job: MemoryJob): Promise<void> {
+    const data = job.data as { uploadId: string; missedBefore?: boolean };
+    return this.serve(null, () => runCompletionJob(data, this.#jobDependencies));
+  }
+
+  /** SIGKILL: whatever it was doing never goes on; what it has sent may be lost, arrive, or arrive late. */
+  kill(): void {
+    const scheduler = this.#scheduler;
+    this.isAlive = false;
+    this.abandonTransaction?.();
+    for (const task of [...scheduler.tasks]) {
+      if (task.wire?.sender !== this) continue;
+      const { deadlineMs, inKill, onDropped } = task.wire;
+      if (inKill === 'kept') continue;
+      const fate = scheduler.random.next();
+      if (fate < 0.4 || inKill === 'lost') {
+        scheduler.remove(task);
+        onDropped?.();
+      } else if (fate < 0.7 && deadlineMs > scheduler.nowMs) {
+        task.atMs = scheduler.nowMs + scheduler.random.anyMagnitude(1, deadlineMs - scheduler.nowMs);
+      }
+    }
+    this.#killed.reject(new ConnectionLostError(`${this.name} is gone`));
+  }
+
+  pause(ms: number): void {
+    this.pausedUntilMs = this.#scheduler.nowMs + ms;
+    // The database does not wait for ever for a silent client that holds rows.
+    if (this.#scheduler.random.chance(0.5)) this.abandonTransaction?.();
+  }
+
+  #sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const scheduler = this.#scheduler;
+    const task = scheduler.add({ label: 'sleep', atMs: scheduler.nowMs + ms, owner: this, run: resolve });
+    signal?.addEventListener('abort', () => {
+      scheduler.remove(task);
+      reject(signal.reason);
+    });
+    return promise;
+  }
+}
+
+/** Remembers whose content a claim is for. */
+class WatchedCatalog extends MemoryUploadCatalog {
+  readonly #history: History;
+
+  constructor(
+    database: MemoryDatabase,
+    settings: { uploadExpiresSecs: number; discardRecheckSecs: number },
+    history: History,
+  ) {
+    super(database, settings);
+    this.#history = history;
+  }
+
+  override create(upload: NewUpload, ...rest: [db?: Parameters<MemoryUploadCatalog['create']>[1]]) {
+    if (upload.writer !== null) this.#register(upload.writer);
+    return super.create(upload, ...rest);
+  }
+
+  override claim(claim: Claim): Promise<UploadRecord | null> {
+    this.#register(claim.token);
+    return super.claim(claim);
+  }
+
+  #register(token: string): void {
+    this.#history.registerToken(token, simulatedContext.getStore()?.content ?? 0);
+  }
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}
+
+function withoutSpilling(clock: Clock): SpillStore {
+  const refuse = () => Promise.reject(new Error('a simulated node wanted to spill'));
+  return new SpillStore(refuse, { capBytes: null, now: clock.now, onFailure: () => {} });
+}

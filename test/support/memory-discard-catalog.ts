@@ -1,0 +1,66 @@
+import type { Discard, DiscardCatalogPort } from '../../src/catalog/discard-catalog.ts';
+import type { MemoryDatabase, MemoryDiscard } from './memory-database.ts';
+
+/** The statements of src/catalog/discard-catalog.ts on tables in memory. */
+export class MemoryDiscardCatalog implements DiscardCatalogPort {
+  readonly #database: MemoryDatabase;
+
+  constructor(database: MemoryDatabase) {
+    this.#database = database;
+  }
+
+  findUndone(limit: number, afterId = 0): Promise<Discard[]> {
+    return this.#database.read('findUndone', (tables) =>
+      [...tables.discards.values()]
+        .filter((row) => row.deletedAtMs === null && row.discardId > afterId)
+        .slice(0, limit)
+        .map(toDiscard),
+    );
+  }
+
+  findDueForRecheck(limit: number, afterId = 0): Promise<Discard[]> {
+    const now = this.#database.server.now();
+    return this.#database.read('findDueForRecheck', (tables) =>
+      [...tables.discards.values()]
+        .filter(
+          (row) =>
+            row.deletedAtMs !== null && row.recheckAtMs !== null && row.recheckAtMs <= now && row.discardId > afterId,
+        )
+        .sort((a, b) => a.discardId - b.discardId)
+        .slice(0, limit)
+        .map(toDiscard),
+    );
+  }
+
+  findNeededKeys(uploadId: string): Promise<string[]> {
+    return this.#database.read('findNeededKeys', (tables) => [
+      ...(tables.tails.get(uploadId) ?? []).map((segment) => segment.objectKey),
+      ...(tables.parts.get(uploadId) ?? []).flatMap(({ copyKey }) => (copyKey === null ? [] : [copyKey])),
+    ]);
+  }
+
+  async settleDeleted(discardIds: readonly number[]): Promise<void> {
+    if (discardIds.length === 0) return;
+    await this.#database.write(this.#database.db, 'settleDeleted', (tables) => {
+      for (const discardId of discardIds) {
+        const row = tables.discards.get(discardId);
+        if (row === undefined) continue;
+        if (row.recheckAtMs === null) tables.discards.delete(discardId);
+        else if (row.deletedAtMs === null) {
+          tables.discards.set(discardId, { ...row, deletedAtMs: this.#database.server.now() });
+        }
+      }
+    });
+  }
+
+  async drop(discardIds: readonly number[]): Promise<void> {
+    if (discardIds.length === 0) return;
+    await this.#database.write(this.#database.db, 'drop', (tables) => {
+      for (const discardId of discardIds) tables.discards.delete(discardId);
+    });
+  }
+}
+
+function toDiscard({ deletedAtMs: _deleted, recheckAtMs: _recheck, ...discard }: MemoryDiscard): Discard {
+  return discard;
+}
