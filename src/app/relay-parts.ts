@@ -15,11 +15,12 @@ import { UploadCompleter } from '../relay/complete-upload.ts';
 import { enqueueCompletion, runCompletionJob } from '../relay/completion-job.ts';
 import { DiscardWorker } from '../relay/discard-worker.ts';
 import type { MemoryBudget } from '../relay/memory-budget.ts';
-import { Sweeper } from '../relay/sweep.ts';
+import type { Sweeper } from '../relay/sweep.ts';
 import { TailMemory } from '../relay/tail-memory.ts';
 import type { EndOfBytes } from '../relay/upload-ledger.ts';
 import { UploadRelay } from '../relay/upload-relay.ts';
-import type { ObjectStorage } from '../s3/object-storage.ts';
+import type { MultipartPrefixLister, ObjectStorage } from '../s3/object-storage.ts';
+import { createSweepParts, type RunSweep } from './sweep-parts.ts';
 
 export interface SweepTiming {
   /** Longer than S3 accepts a signed request plus the longest call: no late request can bring back what is gone then. */
@@ -37,6 +38,7 @@ export interface RelayParts {
   readonly relay: UploadRelay;
   readonly files: FileCatalog;
   readonly sweeper: Sweeper;
+  readonly runSweep: RunSweep;
   readonly discards: DiscardWorker;
   /** Begins with the background work of this node. */
   startJobs(): Promise<void>;
@@ -45,7 +47,7 @@ export interface RelayParts {
 export function createRelayParts(
   config: Config,
   database: Database,
-  storage: ObjectStorage,
+  storage: ObjectStorage & MultipartPrefixLister,
   queue: JobQueue,
   events: EventBus,
   budget: MemoryBudget,
@@ -85,13 +87,10 @@ export function createRelayParts(
       tails: new TailMemory(budget),
     },
   );
-  const sweeper = new Sweeper(
-    {
-      ...{ database, catalog, queue, discards },
-      onFailure: (error) => logger.warn({ err: error }, 'the sweeper was interrupted; it goes on at its next turn'),
-    },
-    everyMs,
-  );
+  const { sweeper, runSweep } = createSweepParts({
+    ...{ database, storage, catalog, queue, discards, everyMs, logger },
+    keyPrefix: config.s3KeyPrefix,
+  });
 
   function onGivenUp(uploadId: string, state: 'lost' | 'failed', error: Error): void {
     logger.error({ err: error, uploadId, state }, 'an upload has ended without an object');
@@ -109,5 +108,5 @@ export function createRelayParts(
     sweeper.start();
   }
 
-  return { relay, files, sweeper, discards, startJobs };
+  return { relay, files, sweeper, runSweep, discards, startJobs };
 }

@@ -30,19 +30,24 @@ export class DiscardCatalog {
     this.#database = database;
   }
 
-  /** Discards that nobody has deleted yet, oldest first. */
-  async findUndone(limit: number): Promise<Discard[]> {
+  /**
+   * Discards that nobody has deleted yet, oldest first.
+   *
+   * @param afterId only those behind it, so that what cannot be removed does not stand in the way of the rest
+   */
+  async findUndone(limit: number, afterId = 0): Promise<Discard[]> {
     const { rows } = await sql<DiscardRow>`
-      SELECT id, upload_id, object_key, scope, s3_upload_id FROM discards WHERE deleted_at IS NULL ORDER BY id LIMIT ${limit}
+      SELECT id, upload_id, object_key, scope, s3_upload_id FROM discards
+      WHERE deleted_at IS NULL AND id > ${afterId} ORDER BY id LIMIT ${limit}
     `.execute(this.#database.db);
     return rows.map(toDiscard);
   }
 
-  /** Discards that were deleted, and are to be looked at once more now. */
-  async findDueForRecheck(limit: number): Promise<Discard[]> {
+  /** Discards that were deleted, and are to be looked at once more now. In order of their ids, see {@link findUndone}. */
+  async findDueForRecheck(limit: number, afterId = 0): Promise<Discard[]> {
     const { rows } = await sql<DiscardRow>`
       SELECT id, upload_id, object_key, scope, s3_upload_id FROM discards
-      WHERE deleted_at IS NOT NULL AND recheck_at <= now() ORDER BY recheck_at LIMIT ${limit}
+      WHERE deleted_at IS NOT NULL AND recheck_at <= now() AND id > ${afterId} ORDER BY id LIMIT ${limit}
     `.execute(this.#database.db);
     return rows.map(toDiscard);
   }

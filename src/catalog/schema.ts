@@ -48,6 +48,8 @@ export interface UploadsTable {
   created_at: GeneratedTimestamp;
   expires_at: Timestamp;
   finished_at: NullableTimestamp;
+  /** When it was terminated, expired, lost or failed. */
+  ended_at: NullableTimestamp;
 }
 
 export interface UploadPartsTable {
@@ -105,8 +107,9 @@ export interface FileVariantsTable {
  * object: the one object (and the one multipart upload, when it is named). key: all that late or lost requests can have
  * left there: the object, every object under `{key}.`, every multipart upload of exactly the key. leftovers: the same
  * without the object, which has become a file. What the catalog still needs of it (a tail's segments) is never touched.
+ * multipart: the named multipart upload alone; the object under the key may be a file.
  */
-export type DiscardScope = 'object' | 'key' | 'leftovers';
+export type DiscardScope = 'object' | 'key' | 'leftovers' | 'multipart';
 
 /**
  * What a committed change made unnecessary in S3: written in that commit, removed afterwards. Where a late request
@@ -126,6 +129,19 @@ export interface DiscardsTable {
   recheck_at: NullableTimestamp;
 }
 
+/**
+ * One row, made when it is first asked for: which catalog this is, for the marker in the bucket (catalog-identity.ts).
+ */
+export interface CatalogIdentityTable {
+  only: Generated<boolean>;
+  catalog_id: Generated<string>;
+  /** What the marker says; null: this catalog has never written one. */
+  generation: string | null;
+  /** What a rotation that is under way is putting there. */
+  pending: string | null;
+  rotated_at: NullableTimestamp;
+}
+
 export interface Schema {
   uploads: UploadsTable;
   upload_parts: UploadPartsTable;
@@ -133,4 +149,5 @@ export interface Schema {
   files: FilesTable;
   file_variants: FileVariantsTable;
   discards: DiscardsTable;
+  catalog_identity: CatalogIdentityTable;
 }

@@ -387,7 +387,7 @@ export class UploadCatalog {
   async #end(trx: Trx, row: EndingRow, state: 'terminated' | 'expired' | 'lost' | 'failed'): Promise<EndedUpload> {
     const recheck = row.late_requests ? this.#recheck : sql`NULL`;
     const scope = row.late_requests ? 'key' : 'object';
-    await sql`UPDATE uploads SET state = ${state}, writer = NULL WHERE id = ${row.id}`.execute(trx);
+    await sql`UPDATE uploads SET state = ${state}, writer = NULL, ended_at = now() WHERE id = ${row.id}`.execute(trx);
     await sql`
       WITH tail AS (DELETE FROM upload_tails WHERE upload_id = ${row.id} RETURNING object_key),
         parts AS (DELETE FROM upload_parts WHERE upload_id = ${row.id} RETURNING copy_key),

@@ -3,7 +3,7 @@
  * may run on every node, at any time, and be killed anywhere.
  */
 import type { Discard, DiscardCatalogPort } from '../catalog/discard-catalog.ts';
-import type { ObjectStorage } from '../s3/object-storage.ts';
+import type { CallOptions, ObjectStorage } from '../s3/object-storage.ts';
 
 const BATCH = 500;
 /** A part that was under way when the upload was aborted can bring it back: abort until S3 does not know it any more. */
@@ -14,11 +14,26 @@ type Remover = Pick<
   'deleteObjects' | 'abortMultipartUpload' | 'listParts' | 'listMultipartUploads' | 'listObjects'
 >;
 
+/** What one turn of the sweeper has done. */
+export interface DiscardTurn {
+  /** How many rows are settled: their objects are not there any more. */
+  removed: number;
+  /** The turn ended at its bound; there may be more to do. */
+  more: boolean;
+}
+
+interface DiscardWork {
+  find(afterId: number): Promise<Discard[]>;
+  settle(discardIds: readonly number[]): Promise<void>;
+}
+
 export class DiscardWorker {
   readonly #discards: DiscardCatalogPort;
   readonly #storage: Remover;
   readonly #onFailure: (error: unknown) => void;
   #running: Promise<void> | null = null;
+  #undoneAfter = 0;
+  #recheckAfter = 0;
   #kickedAgain = false;
 
   /** @param onFailure what could not be removed stays in the catalog and is tried again by the sweeper */
@@ -48,21 +63,51 @@ export class DiscardWorker {
     while (this.#running !== null) await this.#running;
   }
 
-  /** One batch of rows whose recheck is due. @returns how many are gone for good */
-  async recheck(): Promise<number> {
-    const due = await this.#discards.findDueForRecheck(BATCH);
-    const gone = await this.#remove(due);
-    await this.#discards.drop(gone);
-    return gone.length;
+  /**
+   * For the sweeper: what nobody has removed yet, in a bounded number of batches. Goes on behind where its last turn
+   * stopped and begins again at the end, so that rows which fail again and again keep nobody from having a turn.
+   */
+  async removeUndone(maxBatches: number, signal?: AbortSignal): Promise<DiscardTurn> {
+    const turn = await this.#takeTurn(this.#undoneAfter, maxBatches, signal, {
+      find: (afterId) => this.#discards.findUndone(BATCH, afterId),
+      settle: (gone) => this.#discards.settleDeleted(gone),
+    });
+    this.#undoneAfter = turn.stoppedAt;
+    return turn;
+  }
+
+  /** The same for the rows whose recheck is due: these are gone for good. */
+  async recheck(maxBatches: number, signal?: AbortSignal): Promise<DiscardTurn> {
+    const turn = await this.#takeTurn(this.#recheckAfter, maxBatches, signal, {
+      find: (afterId) => this.#discards.findDueForRecheck(BATCH, afterId),
+      settle: (gone) => this.#discards.drop(gone),
+    });
+    this.#recheckAfter = turn.stoppedAt;
+    return turn;
+  }
+
+  async #takeTurn(startAfter: number, maxBatches: number, signal: AbortSignal | undefined, work: DiscardWork) {
+    let stoppedAt = startAfter;
+    let removed = 0;
+    for (let batch = 0; batch < maxBatches && signal?.aborted !== true; batch += 1) {
+      const discards = await work.find(stoppedAt);
+      const gone = await this.#remove(discards, signal);
+      await work.settle(gone);
+      removed += gone.length;
+      if (discards.length < BATCH) return { removed, more: startAfter > 0, stoppedAt: 0 };
+      stoppedAt = discards.at(-1)?.discardId ?? 0;
+    }
+    return { removed, more: true, stoppedAt };
   }
 
   async #run(): Promise<void> {
     try {
-      for (;;) {
-        const undone = await this.#discards.findUndone(BATCH);
+      for (let afterId = 0; ; ) {
+        const undone = await this.#discards.findUndone(BATCH, afterId);
         const gone = await this.#remove(undone);
         await this.#discards.settleDeleted(gone);
         if (undone.length < BATCH || gone.length === 0) return;
+        afterId = undone.at(-1)?.discardId ?? afterId;
       }
     } catch (error) {
       this.#onFailure(error);
@@ -75,48 +120,55 @@ export class DiscardWorker {
    *
    * @returns the ids of what is gone
    */
-  async #remove(discards: readonly Discard[]): Promise<number[]> {
+  async #remove(discards: readonly Discard[], signal?: AbortSignal): Promise<number[]> {
+    const options = signal === undefined ? {} : { signal };
     const removable = new Map<number, string[]>();
     for (const discard of discards) {
+      if (signal?.aborted) break;
       try {
-        if (await this.#abortUploads(discard)) removable.set(discard.discardId, await this.#keysOf(discard));
+        if (await this.#abortUploads(discard, options))
+          removable.set(discard.discardId, await this.#keysOf(discard, options));
       } catch (error) {
-        this.#onFailure(error);
+        // What was cut short is no failure.
+        if (!signal?.aborted) this.#onFailure(error);
       }
     }
     const keys = [...new Set([...removable.values()].flat())];
     if (keys.length === 0) return [...removable.keys()];
-    const { failedKeys } = await this.#storage.deleteObjects(keys);
+    const { failedKeys } = await this.#storage.deleteObjects(keys, options);
+    if (failedKeys.length > 0)
+      this.#onFailure(new Error(`S3 did not delete ${failedKeys.length} of ${keys.length} objects`));
     const failed = new Set(failedKeys);
     return [...removable].filter(([, own]) => !own.some((key) => failed.has(key))).map(([discardId]) => discardId);
   }
 
   /** @returns whether none of the discard's multipart uploads lives any more */
-  async #abortUploads({ objectKey, scope, s3UploadId }: Discard): Promise<boolean> {
+  async #abortUploads({ objectKey, scope, s3UploadId }: Discard, options: CallOptions): Promise<boolean> {
     const ids = new Set(s3UploadId === null ? [] : [s3UploadId]);
-    if (scope !== 'object') {
-      for (const listed of await this.#storage.listMultipartUploads(objectKey)) ids.add(listed.s3UploadId);
+    if (scope === 'key' || scope === 'leftovers') {
+      for (const listed of await this.#storage.listMultipartUploads(objectKey, options)) ids.add(listed.s3UploadId);
     }
     let gone = true;
-    for (const id of ids) gone = (await this.#abort(objectKey, id)) && gone;
+    for (const id of ids) gone = (await this.#abort(objectKey, id, options)) && gone;
     return gone;
   }
 
   /** Some services (MinIO) answer an abort of anything with success: that it is gone is for ListParts to say. */
-  async #abort(key: string, s3UploadId: string): Promise<boolean> {
+  async #abort(key: string, s3UploadId: string, options: CallOptions): Promise<boolean> {
     for (let tries = 0; tries < MAX_ABORTS; tries += 1) {
-      if ((await this.#storage.abortMultipartUpload(key, s3UploadId)) === 'missing') return true;
-      if ((await this.#storage.listParts(key, s3UploadId)) === null) return true;
+      if ((await this.#storage.abortMultipartUpload(key, s3UploadId, options)) === 'missing') return true;
+      if ((await this.#storage.listParts(key, s3UploadId, options)) === null) return true;
     }
     return false;
   }
 
   /** Listed before the catalog is asked what it needs of them: a key that is not needed then never will be again. */
-  async #keysOf({ uploadId, objectKey, scope }: Discard): Promise<string[]> {
+  async #keysOf({ uploadId, objectKey, scope }: Discard, options: CallOptions): Promise<string[]> {
     if (scope === 'object') return [objectKey];
+    if (scope === 'multipart') return [];
     const listed: string[] = [];
     for (let more = true; more; ) {
-      const page = await this.#storage.listObjects(`${objectKey}.`, listed.at(-1));
+      const page = await this.#storage.listObjects(`${objectKey}.`, listed.at(-1), options);
       listed.push(...page.objects.map((object) => object.key));
       more = page.more;
     }

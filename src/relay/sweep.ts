@@ -1,28 +1,61 @@
 import type { Database } from '../catalog/database.ts';
+import type { DueWork, SweepCatalog } from '../catalog/sweep-catalog.ts';
 import type { UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { JobEnqueuer } from '../pipeline/job-queue.ts';
+import { type BucketMarker, ForeignBucketError } from './bucket-marker.ts';
 import { enqueueCompletion } from './completion-job.ts';
 import type { DiscardWorker } from './discard-worker.ts';
 
+/** Rows of one statement. */
 const BATCH = 100;
+/** Batches of each step in one turn: a huge backlog of one kind does not keep the others waiting. */
+const MAX_BATCHES = 20;
+/** The catalog says when the marker is due; how often it is asked. */
+const MARKER_TURN_MS = 300_000;
+/** Where the bucket is another catalog's, that is said (and protested) once an hour. */
+const FOREIGN_TURN_MS = 3_600_000;
+
+/** How much of each kind a sweep has done. */
+export type SweepCounts = DueWork;
+
+export interface SweepResult {
+  counts: SweepCounts;
+  /** Of steps that did not come to their end; the others did their work. */
+  failures: Error[];
+}
 
 export interface SweeperDependencies {
   database: Database;
-  catalog: UploadCatalogPort;
+  catalog: Pick<UploadCatalogPort, 'expireOverdue'>;
+  sweeps: Pick<SweepCatalog, 'findStuckCompletions' | 'purgeEnded'>;
   queue: JobEnqueuer;
-  discards: DiscardWorker;
+  discards: Pick<DiscardWorker, 'removeUndone' | 'recheck'>;
+  marker: Pick<BucketMarker, 'keep'>;
   onFailure: (error: unknown) => void;
+  /** Called after a turn of the timer that found something to do. */
+  onSwept?: (counts: SweepCounts) => void;
+}
+
+interface StepResult {
+  count: number;
+  /** The step stopped at its bound. */
+  more: boolean;
 }
 
 /**
  * Finds what nobody is going to come back for: uploads whose time is over, completions that nobody carries on, discards
- * that are still to be removed. Every node may sweep; each step is conditional and in bounded batches.
+ * that are still to be removed or looked at once more, rows that have served. Every node may sweep; each step is
+ * conditional, in bounded batches, and independent of the others' failures.
  */
 export class Sweeper {
   readonly #dependencies: SweeperDependencies;
   readonly #everyMs: number;
+  readonly #stop = new AbortController();
   #timer: NodeJS.Timeout | null = null;
-  #running: Promise<void> = Promise.resolve();
+  /** Turns come one after the other, whoever asks for them. */
+  #lastTurn: Promise<unknown> = Promise.resolve();
+  #nextMarkerMs = 0;
+  #completionsAfter: string | null = null;
 
   constructor(dependencies: SweeperDependencies, everyMs = 30_000) {
     this.#dependencies = dependencies;
@@ -31,45 +64,149 @@ export class Sweeper {
 
   /** Sweeps at once, since a restart is when there is most to find, and then at intervals. */
   start(): void {
-    this.#timer = setTimeout(() => {
-      this.#running = this.sweep()
-        .catch(this.#dependencies.onFailure)
-        .finally(() => {
-          if (this.#timer !== null) this.#timer.refresh();
-        });
-    }, this.#everyMs);
-    this.#running = this.sweep().catch(this.#dependencies.onFailure);
+    this.#timer = setTimeout(() => this.#turnOfTimer(), this.#everyMs);
+    this.#turnOfTimer();
   }
 
+  /** Ends the turn that is under way at once: what was not done is found again. */
   async stop(): Promise<void> {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    await this.#running;
-    await this.#dependencies.discards.idle();
+    this.#stop.abort();
+    await this.#lastTurn;
   }
 
-  async sweep(): Promise<void> {
-    await this.expireOverdue();
-    await this.#resumeCompletions();
-    this.#dependencies.discards.kick();
-    while ((await this.#dependencies.discards.recheck()) > 0);
+  /** One turn: every step up to its bound. */
+  async sweep(signal?: AbortSignal): Promise<SweepResult> {
+    const { counts, failures } = await this.#turn(signal);
+    return { counts, failures };
+  }
+
+  /** As many turns as there is work for, or until one makes no headway. */
+  async sweepToTheEnd(signal?: AbortSignal): Promise<SweepResult> {
+    const total: SweepResult = { counts: nothing(), failures: [] };
+    for (;;) {
+      const turn = await this.#turn(signal);
+      for (const step of STEPS) total.counts[step] += turn.counts[step];
+      if (turn.failures.length > 0 || !turn.more || signal?.aborted) {
+        return { counts: total.counts, failures: turn.failures };
+      }
+    }
   }
 
   /** @returns how many uploads have expired */
   async expireOverdue(): Promise<number> {
-    for (let count = 0; ; ) {
-      const ended = await this.#dependencies.catalog.expireOverdue(BATCH);
-      count += ended.length;
-      if (ended.length < BATCH) return count;
-    }
+    return (await this.#expire(Number.POSITIVE_INFINITY, this.#stop.signal)).count;
   }
 
-  async #resumeCompletions(): Promise<void> {
-    const { catalog, database, queue } = this.#dependencies;
-    const uploadIds = await catalog.findStuckCompletions(BATCH);
-    if (uploadIds.length === 0) return;
-    await database.transaction(async (trx) => {
-      for (const uploadId of uploadIds) await enqueueCompletion(queue, trx, uploadId, 0);
-    });
+  #turnOfTimer(): void {
+    void this.#turn()
+      .then(async ({ counts, failures }) => {
+        for (const failure of failures) this.#dependencies.onFailure(failure);
+        if (STEPS.some((step) => counts[step] > 0)) this.#dependencies.onSwept?.(counts);
+        await this.#keepMarker();
+      })
+      .catch(this.#dependencies.onFailure)
+      .finally(() => this.#timer?.refresh());
   }
+
+  #turn(asked?: AbortSignal): Promise<SweepResult & { more: boolean }> {
+    const signal = asked === undefined ? this.#stop.signal : AbortSignal.any([asked, this.#stop.signal]);
+    const turn = this.#lastTurn.then(() => this.#runSteps(signal));
+    this.#lastTurn = turn;
+    return turn;
+  }
+
+  /** Never rejects. */
+  async #runSteps(signal: AbortSignal): Promise<SweepResult & { more: boolean }> {
+    const { discards } = this.#dependencies;
+    const work: Record<(typeof STEPS)[number], () => Promise<StepResult>> = {
+      expired: () => this.#expire(MAX_BATCHES, signal),
+      completionsResumed: () => this.#resumeCompletions(signal),
+      removed: async () => toStep(await discards.removeUndone(MAX_BATCHES, signal)),
+      rechecked: async () => toStep(await discards.recheck(MAX_BATCHES, signal)),
+      purged: () => this.#purge(signal),
+    };
+    const counts = nothing();
+    const failures: Error[] = [];
+    let more = false;
+    for (const step of STEPS) {
+      if (signal.aborted) break;
+      try {
+        const done = await work[step]();
+        counts[step] = done.count;
+        more ||= done.more && done.count > 0;
+      } catch (error) {
+        // What was cut short is no failure.
+        if (!signal.aborted) failures.push(error instanceof Error ? error : new Error(String(error)));
+      }
+    }
+    return { counts, failures, more };
+  }
+
+  async #expire(maxBatches: number, signal: AbortSignal): Promise<StepResult> {
+    return inBatches(maxBatches, signal, async () => (await this.#dependencies.catalog.expireOverdue(BATCH)).length);
+  }
+
+  async #purge(signal: AbortSignal): Promise<StepResult> {
+    return inBatches(MAX_BATCHES, signal, () => this.#dependencies.sweeps.purgeEnded(BATCH));
+  }
+
+  /** The queue drops a job for an upload that has one waiting already. The next turn goes on where this one stops. */
+  async #resumeCompletions(signal: AbortSignal): Promise<StepResult> {
+    const { sweeps, database, queue } = this.#dependencies;
+    const beganAfter = this.#completionsAfter;
+    let count = 0;
+    for (let batch = 0; batch < MAX_BATCHES && !signal.aborted; batch += 1) {
+      const uploadIds = await sweeps.findStuckCompletions(BATCH, this.#completionsAfter);
+      if (uploadIds.length > 0) {
+        await database.transaction(async (trx) => {
+          for (const uploadId of uploadIds) await enqueueCompletion(queue, trx, uploadId, 0);
+        });
+      }
+      count += uploadIds.length;
+      const isEnd = uploadIds.length < BATCH;
+      this.#completionsAfter = isEnd ? null : (uploadIds.at(-1) ?? null);
+      if (isEnd) return { count, more: beganAfter !== null };
+    }
+    return { count, more: true };
+  }
+
+  async #keepMarker(): Promise<void> {
+    if (performance.now() < this.#nextMarkerMs || this.#stop.signal.aborted) return;
+    try {
+      await this.#dependencies.marker.keep({ signal: this.#stop.signal });
+      this.#nextMarkerMs = performance.now() + MARKER_TURN_MS;
+    } catch (error) {
+      if (this.#stop.signal.aborted) return;
+      if (error instanceof ForeignBucketError) this.#nextMarkerMs = performance.now() + FOREIGN_TURN_MS;
+      throw error;
+    }
+  }
+}
+
+const STEPS = [
+  'expired',
+  'completionsResumed',
+  'removed',
+  'rechecked',
+  'purged',
+] as const satisfies (keyof SweepCounts)[];
+
+function nothing(): SweepCounts {
+  return { expired: 0, completionsResumed: 0, removed: 0, rechecked: 0, purged: 0 };
+}
+
+function toStep(turn: { removed: number; more: boolean }): StepResult {
+  return { count: turn.removed, more: turn.more };
+}
+
+async function inBatches(maxBatches: number, signal: AbortSignal, run: () => Promise<number>): Promise<StepResult> {
+  let count = 0;
+  for (let batch = 0; batch < maxBatches && !signal.aborted; batch += 1) {
+    const done = await run();
+    count += done;
+    if (done < BATCH) return { count, more: false };
+  }
+  return { count, more: true };
 }

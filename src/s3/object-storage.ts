@@ -99,3 +99,28 @@ export interface ObjectStorage {
   /** Multipart uploads under exactly this key. */
   listMultipartUploads(key: string, options?: CallOptions): Promise<{ s3UploadId: string; initiated: Date | null }[]>;
 }
+
+/** Some services (MinIO) list multipart uploads by their exact key only: there a prefix finds none. */
+export interface MultipartPrefixLister {
+  /**
+   * One page of the multipart uploads under a prefix.
+   *
+   * @param after what the page before gave as `next`
+   */
+  listMultipartUploadsUnder(
+    prefix: string,
+    after?: MultipartPosition,
+    options?: CallOptions,
+  ): Promise<{ uploads: ListedMultipartUpload[]; next: MultipartPosition | null }>;
+}
+
+export interface ListedMultipartUpload {
+  key: string;
+  s3UploadId: string;
+  initiated: Date | null;
+}
+
+export interface MultipartPosition {
+  key: string;
+  s3UploadId: string;
+}

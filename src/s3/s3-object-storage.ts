@@ -1,6 +1,13 @@
 import type { S3 } from '@aws-sdk/client-s3';
 import { type CallLimits, HttpTransport } from './http-transport.ts';
-import type { CallOptions, ObjectHeaders, ObjectStorage, Payload } from './object-storage.ts';
+import type {
+  CallOptions,
+  MultipartPosition,
+  MultipartPrefixLister,
+  ObjectHeaders,
+  ObjectStorage,
+  Payload,
+} from './object-storage.ts';
 import { createS3Client, type S3Settings } from './s3-client.ts';
 import { SdkMultipart } from './sdk-multipart.ts';
 import { SdkObjects } from './sdk-objects.ts';
@@ -10,7 +17,7 @@ import { ThinRequests } from './thin-request.ts';
  * {@link ObjectStorage} on any S3-compatible service. What carries a payload is made by hand ({@link ThinRequests}),
  * everything else goes through the SDK's client; both share one pool of connections and its time limits.
  */
-export class S3ObjectStorage implements ObjectStorage {
+export class S3ObjectStorage implements ObjectStorage, MultipartPrefixLister {
   /** For `@tus/s3-store`, which wants a client of its own kind, and for the check at the start. */
   readonly client: S3;
   readonly #thin: ThinRequests;
@@ -82,5 +89,9 @@ export class S3ObjectStorage implements ObjectStorage {
 
   listMultipartUploads(key: string, options?: CallOptions) {
     return this.#multipart.listMultipartUploads(key, options);
+  }
+
+  listMultipartUploadsUnder(prefix: string, after?: MultipartPosition, options?: CallOptions) {
+    return this.#multipart.listMultipartUploadsUnder(prefix, after, options);
   }
 }

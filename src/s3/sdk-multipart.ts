@@ -7,7 +7,13 @@ import {
   type S3Client,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
-import type { CallOptions, ObjectHeaders, StoredPart } from './object-storage.ts';
+import type {
+  CallOptions,
+  ListedMultipartUpload,
+  MultipartPosition,
+  ObjectHeaders,
+  StoredPart,
+} from './object-storage.ts';
 import { encodeKey } from './object-url.ts';
 import { errorOfThrown, type S3Error } from './s3-errors.ts';
 import { attempt, nextMarker, required, sdkOptions } from './sdk-answers.ts';
@@ -149,6 +155,32 @@ export class SdkMultipart {
         marker = uploadId === undefined ? undefined : { key: page.NextKeyMarker ?? key, uploadId };
       } while (marker !== undefined && marker.key === key);
       return uploads;
+    });
+  }
+
+  listMultipartUploadsUnder(
+    prefix: string,
+    after?: MultipartPosition,
+    options?: CallOptions,
+  ): Promise<{ uploads: ListedMultipartUpload[]; next: MultipartPosition | null }> {
+    const operation = 'ListMultipartUploads';
+    return attempt(operation, async () => {
+      const page = await this.#client.send(
+        new ListMultipartUploadsCommand({
+          Bucket: this.#bucket,
+          Prefix: prefix,
+          ...(after === undefined ? {} : { KeyMarker: after.key, UploadIdMarker: after.s3UploadId }),
+        }),
+        sdkOptions(options),
+      );
+      const uploads = (page.Uploads ?? []).map((upload) => ({
+        key: required(operation, upload.Key),
+        s3UploadId: required(operation, upload.UploadId),
+        initiated: upload.Initiated ?? null,
+      }));
+      const s3UploadId = nextMarker(operation, page.IsTruncated, after?.s3UploadId, page.NextUploadIdMarker);
+      const next = s3UploadId === undefined ? null : { key: required(operation, page.NextKeyMarker), s3UploadId };
+      return { uploads, next };
     });
   }
 }

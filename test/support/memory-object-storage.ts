@@ -5,6 +5,8 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type {
+  MultipartPosition,
+  MultipartPrefixLister,
   ObjectHeaders,
   ObjectStorage,
   OpenedObject,
@@ -52,7 +54,7 @@ export interface MemoryS3Options {
   secondComplete?: 'same-etag' | 'no-such-upload';
 }
 
-export class MemoryObjectStorage implements ObjectStorage {
+export class MemoryObjectStorage implements ObjectStorage, MultipartPrefixLister {
   readonly objects = new Map<string, MemoryObject>();
   readonly multiparts = new Map<string, MemoryMultipart>();
   readonly calls: S3Call[] = [];
@@ -209,6 +211,19 @@ export class MemoryObjectStorage implements ObjectStorage {
     );
   }
 
+  /** Pages of two, so that tests see more than one. */
+  async listMultipartUploadsUnder(prefix: string, after?: MultipartPosition) {
+    return this.#call({ operation: 'ListMultipartUploads', key: prefix }, () => {
+      const all = [...this.multiparts]
+        .map(([s3UploadId, { key, initiated }]) => ({ key, s3UploadId, initiated }))
+        .filter(({ key }) => key.startsWith(prefix))
+        .sort((a, b) => compare(a, b));
+      const rest = all.filter((it) => after === undefined || compare(it, after) > 0);
+      const uploads = rest.slice(0, 2);
+      return { uploads, next: rest.length > uploads.length ? (uploads.at(-1) as MultipartPosition) : null };
+    });
+  }
+
   async #call<T>(call: S3Call, work: () => T): Promise<T> {
     this.calls.push(call);
     const fate = await this.fate(call);
@@ -224,6 +239,14 @@ export class MemoryObjectStorage implements ObjectStorage {
     if (multipart?.key === key) return multipart;
     throw new S3Error(operation, 'NoSuchUpload', 404, 'refused');
   }
+}
+
+function compare(a: MultipartPosition, b: MultipartPosition): number {
+  return a.key === b.key
+    ? Number(a.s3UploadId > b.s3UploadId) - 1 + Number(a.s3UploadId >= b.s3UploadId)
+    : a.key > b.key
+      ? 1
+      : -1;
 }
 
 function describe(object: MemoryObject): StoredObject {

@@ -25,10 +25,12 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       created_at timestamptz NOT NULL DEFAULT now(),
       expires_at timestamptz NOT NULL,
       finished_at timestamptz,
+      ended_at timestamptz,
       CHECK (length_bytes IS NULL OR offset_bytes <= length_bytes)
     )`.execute(db);
   await sql`CREATE INDEX uploads_expiring ON uploads (expires_at) WHERE state = 'open'`.execute(db);
   await sql`CREATE INDEX uploads_completing ON uploads (expires_at) WHERE state = 'completing'`.execute(db);
+  await sql`CREATE INDEX uploads_ended ON uploads (ended_at) WHERE ended_at IS NOT NULL`.execute(db);
 
   await sql`
     CREATE TABLE upload_parts (
@@ -39,6 +41,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       copy_key text,
       PRIMARY KEY (upload_id, part_number)
     )`.execute(db);
+  await sql`CREATE INDEX upload_parts_copy ON upload_parts (copy_key) WHERE copy_key IS NOT NULL`.execute(db);
 
   await sql`
     CREATE TABLE upload_tails (
@@ -48,6 +51,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       bytes bigint NOT NULL CHECK (bytes > 0),
       PRIMARY KEY (upload_id, sequence)
     )`.execute(db);
+  await sql`CREATE INDEX upload_tails_object_key ON upload_tails (object_key)`.execute(db);
 
   await sql`
     CREATE TABLE files (
@@ -78,17 +82,29 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       height integer NOT NULL,
       PRIMARY KEY (file_id, size)
     )`.execute(db);
+  await sql`CREATE INDEX file_variants_object_key ON file_variants (object_key)`.execute(db);
 
   await sql`
     CREATE TABLE discards (
       id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
       upload_id uuid NOT NULL,
       object_key text NOT NULL,
-      scope text NOT NULL DEFAULT 'object' CHECK (scope IN ('object', 'key', 'leftovers')),
+      scope text NOT NULL DEFAULT 'object' CHECK (scope IN ('object', 'key', 'leftovers', 'multipart')),
       s3_upload_id text,
       deleted_at timestamptz,
       recheck_at timestamptz
     )`.execute(db);
   await sql`CREATE INDEX discards_due ON discards (recheck_at) WHERE deleted_at IS NOT NULL`.execute(db);
   await sql`CREATE INDEX discards_undone ON discards (id) WHERE deleted_at IS NULL`.execute(db);
+  await sql`CREATE INDEX discards_object_key ON discards (object_key)`.execute(db);
+  await sql`CREATE INDEX discards_upload ON discards (upload_id)`.execute(db);
+
+  await sql`
+    CREATE TABLE catalog_identity (
+      "only" boolean PRIMARY KEY DEFAULT true CHECK ("only"),
+      catalog_id uuid NOT NULL DEFAULT gen_random_uuid(),
+      generation uuid,
+      pending uuid,
+      rotated_at timestamptz
+    )`.execute(db);
 }

@@ -1,0 +1,90 @@
+/** What sweeps, put together: for the server's own turns, for whoever asks a server, and for the command on its own. */
+import { CatalogIdentityStore } from '../catalog/catalog-identity.ts';
+import type { Database } from '../catalog/database.ts';
+import { type DueWork, SweepCatalog } from '../catalog/sweep-catalog.ts';
+import type { UploadCatalogPort } from '../catalog/upload-catalog.ts';
+import type { Logger } from '../observability/logger.ts';
+import type { JobQueue } from '../pipeline/job-queue.ts';
+import { BucketMarker } from '../relay/bucket-marker.ts';
+import { DeepSweeper, type DeepSweepReport } from '../relay/deep-sweep.ts';
+import type { DiscardWorker } from '../relay/discard-worker.ts';
+import { Sweeper } from '../relay/sweep.ts';
+import type { MultipartPrefixLister, ObjectStorage } from '../s3/object-storage.ts';
+
+export interface SweepRequest {
+  /** Changes nothing, and says what there is to do. */
+  dryRun: boolean;
+  /** Lists the whole prefix, too. */
+  deep: boolean;
+  /** Only with `deep`: takes the bucket over for this catalog. */
+  adopt: boolean;
+}
+
+export interface SweepReport {
+  request: SweepRequest;
+  /** Done, or to do when it was a dry run. */
+  counts: DueWork;
+  /** null without `deep`. */
+  deep: DeepSweepReport | null;
+  /** A sentence for each step that did not come to its end. */
+  failures: string[];
+}
+
+/** Ends early, with what was done until then, when the signal says so. Never rejects. */
+export type RunSweep = (request: SweepRequest, signal?: AbortSignal) => Promise<SweepReport>;
+
+export interface SweepParts {
+  readonly sweeper: Sweeper;
+  readonly runSweep: RunSweep;
+}
+
+export interface SweepDependencies {
+  database: Database;
+  storage: ObjectStorage & MultipartPrefixLister;
+  catalog: UploadCatalogPort;
+  queue: JobQueue;
+  discards: DiscardWorker;
+  keyPrefix: string;
+  everyMs: number;
+  logger: Logger;
+}
+
+export function createSweepParts(dependencies: SweepDependencies): SweepParts {
+  const { database, storage, catalog, queue, discards, keyPrefix, everyMs, logger } = dependencies;
+  const sweeps = new SweepCatalog(database);
+  const identity = new CatalogIdentityStore(database);
+  const marker = new BucketMarker({ identity, catalog: sweeps, storage, keyPrefix });
+  const sweeper = new Sweeper(
+    {
+      ...{ database, catalog, sweeps, queue, discards, marker },
+      onFailure: (error) => logger.warn({ err: error }, 'the sweeper was interrupted; it goes on at its next turn'),
+      onSwept: (counts) => logger.debug({ ...counts }, 'swept'),
+    },
+    everyMs,
+  );
+  const deepSweeper = new DeepSweeper({ sweeps, marker, storage, discards, keyPrefix, now: Date.now });
+
+  async function runSweep(request: SweepRequest, signal?: AbortSignal): Promise<SweepReport> {
+    const report: SweepReport = { request, counts: nothingDue(), deep: null, failures: [] };
+    try {
+      if (request.dryRun) {
+        report.counts = await sweeps.countDue();
+      } else {
+        const { counts, failures } = await sweeper.sweepToTheEnd(signal);
+        report.counts = counts;
+        report.failures.push(...failures.map((failure) => failure.message));
+      }
+      if (request.deep) report.deep = await deepSweeper.sweep(request, signal);
+    } catch (error) {
+      report.failures.push(error instanceof Error ? error.message : String(error));
+    }
+    if (signal?.aborted) report.failures.push('interrupted: what was left is found by the next sweep');
+    return report;
+  }
+
+  return { sweeper, runSweep };
+}
+
+function nothingDue(): DueWork {
+  return { expired: 0, completionsResumed: 0, removed: 0, rechecked: 0, purged: 0 };
+}
