@@ -48,6 +48,7 @@ const LOST_MESSAGES = [
   'PGlite is closed',
   'PGlite is closing',
   'driver has already been destroyed',
+  'Postgres connection has been discarded', // Kysely's, of a connection that an earlier error broke
 ];
 
 /** The code of a driver's error: an SQLSTATE (`53300`) or the network's (`ECONNREFUSED`); null when it has none. */

@@ -97,7 +97,7 @@ class PGliteConnection implements DatabaseConnection {
       const { rows, affectedRows } = await target.query<R>(query.sql, [...query.parameters]);
       return { rows, ...(affectedRows === undefined ? {} : { numAffectedRows: BigInt(affectedRows) }) };
     } catch (error) {
-      throw translateDatabaseError(error, 'query');
+      throw this.#translate(error, 'query');
     }
   }
 
@@ -118,7 +118,7 @@ class PGliteConnection implements DatabaseConnection {
     try {
       this.#transaction = { handle: await begun.promise, end, ended };
     } catch (error) {
-      throw translateDatabaseError(error, 'connect');
+      throw this.#translate(error, 'connect');
     }
   }
 
@@ -128,7 +128,7 @@ class PGliteConnection implements DatabaseConnection {
     try {
       await transaction?.ended;
     } catch (error) {
-      throw translateDatabaseError(error, 'query');
+      throw this.#translate(error, 'query');
     }
   }
 
@@ -137,8 +137,14 @@ class PGliteConnection implements DatabaseConnection {
     const transaction = this.#leave();
     transaction?.end.reject(ROLLED_BACK);
     await transaction?.ended.catch((reason: unknown) => {
-      if (reason !== ROLLED_BACK) throw translateDatabaseError(reason, 'query');
+      if (reason !== ROLLED_BACK) throw this.#translate(reason, 'query');
     });
+  }
+
+  /** What stood in PGlite's row behind `close()` is run all the same, and meets a TypeError in its emptied inside. */
+  #translate(error: unknown, phase: 'connect' | 'query'): unknown {
+    const known = this.#pglite.closed ? new Error('PGlite is closed', { cause: error }) : error;
+    return translateDatabaseError(known, phase);
   }
 
   #leave() {
