@@ -69,5 +69,7 @@ export function redisRefusal(error: unknown): string | null {
 export function redisFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if ('code' in error && typeof error.code === 'string') return error.code;
+  // ioredis' words for a connection that broke a moment ago.
+  if (error.message.startsWith("Stream isn't writeable")) return 'the connection is broken';
   return error.message.split('\n', 1)[0]?.slice(0, 200) || error.name;
 }
