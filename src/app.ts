@@ -1,10 +1,12 @@
 /** The composition root: opens everything in order, closes it in reverse. The only module that sees all the others. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fileURLToPath } from 'node:url';
+import { type ControlSocket, openControlSocket } from './app/control-socket.ts';
 import { openCatalog } from './app/open-catalog.ts';
 import { openMemory } from './app/open-memory.ts';
 import { openStorage } from './app/open-storage.ts';
 import { createRelayParts, type RelayParts, SWEEP_TIMING, type SweepTiming } from './app/relay-parts.ts';
+import type { RunSweep } from './app/sweep-parts.ts';
 import { lockDataDir } from './catalog/data-dir-lock.ts';
 import type { Config, S3Credentials, Secrets } from './config.ts';
 import { EventStream } from './http/events-route.ts';
@@ -79,6 +81,7 @@ export async function startServer(
   const parts = createRelayParts(config, database, s3.storage, queue, bus, budget, logger, from.timing);
   opened.defer(() => parts.discards.idle());
   opened.defer(() => parts.sweeper.stop());
+  if (lock !== null) opened.adopt(await openControl(lock.dataDir, parts.runSweep, logger), (it) => it?.close());
 
   const { files, relay } = parts;
   const findFile = async (fileId: string) => {
@@ -168,6 +171,16 @@ async function deleteFile(relay: RelayParts['relay'], fileId: string): Promise<b
   } catch (error) {
     if (error instanceof UploadGoneError || error instanceof UploadNotFoundError) return false;
     throw error;
+  }
+}
+
+/** @returns null where there can be none: everything works without, but the commands beside the server */
+async function openControl(dataDir: string, sweep: RunSweep, logger: Logger): Promise<ControlSocket | null> {
+  try {
+    return await openControlSocket({ dataDir, sweep });
+  } catch (error) {
+    logger.warn({ err: error }, 'commands like `npm run sweep` cannot reach this server: it has no control socket');
+    return null;
   }
 }
 

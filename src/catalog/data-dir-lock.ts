@@ -13,6 +13,11 @@ import { StartError } from '../errors.ts';
 
 const SQLITE_BUSY = 5;
 
+/** Another process of ours holds the folder. */
+export class DataDirInUseError extends StartError {
+  override readonly name = 'DataDirInUseError';
+}
+
 export interface DataDirLock {
   /** Absolute path of the guarded folder. */
   readonly dataDir: string;
@@ -23,7 +28,8 @@ export interface DataDirLock {
 /**
  * Makes the folder when it is not there, and takes it.
  *
- * @throws StartError when another server holds it, or when it cannot be written
+ * @throws DataDirInUseError when another server holds it
+ * @throws StartError when it cannot be written
  */
 export function lockDataDir(dataDir: string): DataDirLock {
   const folder = resolve(dataDir);
@@ -41,7 +47,7 @@ export function lockDataDir(dataDir: string): DataDirLock {
     writePid(pidFile);
   } catch (error) {
     handle.close();
-    if (isBusy(error)) throw new StartError(inUse(folder, readPid(pidFile)), { cause: error });
+    if (isBusy(error)) throw new DataDirInUseError(inUse(folder, readPid(pidFile)), { cause: error });
     throw notWritable(folder, error);
   }
   return {

@@ -1,0 +1,100 @@
+/**
+ * What the commands beside a running server talk to, since nobody else may open its embedded parts:
+ *
+ *   POST /sweep   {"dryRun": false, "deep": false, "adopt": false}   → 200 and a SweepReport
+ *
+ * Whoever can reach the socket is the server's own user. A command that goes away ends what it asked for.
+ */
+import { once } from 'node:events';
+import { chmodSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import process from 'node:process';
+import { text } from 'node:stream/consumers';
+import { z } from 'zod';
+import { prepareControlAddresses, removeControlAddress } from './control-address.ts';
+import type { RunSweep } from './sweep-parts.ts';
+
+const MAX_REQUEST_BYTES = 65_536;
+const SWEEP_REQUEST = z.strictObject({ dryRun: z.boolean(), deep: z.boolean(), adopt: z.boolean() });
+
+export interface ControlSocketOptions {
+  /** Whose lock the caller holds: a socket that is there is a killed server's. */
+  dataDir: string;
+  sweep: RunSweep;
+}
+
+export interface ControlSocket {
+  /** Ends what was asked for and is still under way. */
+  close(): Promise<void>;
+}
+
+/** @throws the system's error when no address can be listened on; commands then find no server */
+export async function openControlSocket({ dataDir, sweep }: ControlSocketOptions): Promise<ControlSocket> {
+  const running = new Set<Promise<void>>();
+  const server = createServer((request, response) => {
+    const answered = answer(request, response, sweep).finally(() => running.delete(answered));
+    running.add(answered);
+  });
+  await listenOnFirst(server, prepareControlAddresses(dataDir));
+  return {
+    async close() {
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
+      await closed;
+      await Promise.all(running);
+      removeControlAddress(dataDir);
+    },
+  };
+}
+
+async function listenOnFirst(server: Server, addresses: (() => string)[]): Promise<void> {
+  let lastError: unknown;
+  for (const address of addresses) {
+    try {
+      const path = address();
+      const listening = once(server, 'listening'); // rejects with an 'error'
+      server.listen(path);
+      await listening;
+      if (process.platform !== 'win32') chmodSync(path, 0o600);
+      return;
+    } catch (error) {
+      lastError = error;
+    }
+  }
+  throw lastError;
+}
+
+/** Never rejects: a client that has gone hears nothing. */
+async function answer(request: IncomingMessage, response: ServerResponse, sweep: RunSweep): Promise<void> {
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  try {
+    if (request.method !== 'POST' || request.url !== '/sweep') return send(response, 404, { message: 'not found' });
+    const wish = await readWish(request);
+    if (wish === null) return send(response, 400, { message: 'this server does not understand the request' });
+    send(response, 200, await sweep(wish, gone.signal));
+  } catch (error) {
+    send(response, 500, { message: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+async function readWish(request: IncomingMessage) {
+  if (Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY) > MAX_REQUEST_BYTES) return null;
+  try {
+    return SWEEP_REQUEST.safeParse(JSON.parse(await text(request))).data ?? null;
+  } catch {
+    return null;
+  }
+}
+
+function send(response: ServerResponse, status: number, body: object): void {
+  if (response.destroyed) return;
+  const bytes = Buffer.from(JSON.stringify(body));
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': bytes.length,
+    connection: 'close',
+  });
+  response.end(bytes);
+}

@@ -1,0 +1,81 @@
+/**
+ * Who sweeps: the server that holds the data folder, when there is one; else this process, which opens catalog and
+ * storage as a server would. With Postgres and a bucket of the operator's own nothing is held, and both may sweep.
+ */
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { askServerToSweep } from '../app/control-client.ts';
+import { openCatalog } from '../app/open-catalog.ts';
+import { openStorage } from '../app/open-storage.ts';
+import { SWEEP_TIMING } from '../app/relay-parts.ts';
+import { createSweepParts, type SweepReport, type SweepRequest } from '../app/sweep-parts.ts';
+import { DataDirInUseError, type DataDirLock, lockDataDir } from '../catalog/data-dir-lock.ts';
+import { DiscardCatalog } from '../catalog/discard-catalog.ts';
+import { UploadCatalog } from '../catalog/upload-catalog.ts';
+import type { Config, Secrets } from '../config.ts';
+import { StartError } from '../errors.ts';
+import type { Logger } from '../observability/logger.ts';
+import { createJobQueue } from '../pipeline/job-queue.ts';
+import { DiscardWorker } from '../relay/discard-worker.ts';
+
+/** A server that is starting holds the folder, and does not listen yet. */
+const ASK_AGAIN_MS = 250;
+
+/** @throws StartError, UnavailableError: one sentence for the operator each */
+export async function sweepWhereItBelongs(
+  config: Config,
+  secrets: Secrets,
+  request: SweepRequest,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<SweepReport> {
+  const keepsData = config.s3.kind === 'embedded' || secrets.databaseUrl === null;
+  if (!keepsData) return sweepHere(config, secrets, null, request, logger, signal);
+  if (!existsSync(config.dataDir)) {
+    throw new StartError(`there is nothing to sweep: the data folder ${config.dataDir} does not exist`);
+  }
+  const until = performance.now() + config.startWaitSecs * 1_000;
+  for (;;) {
+    const report = await askServerToSweep(config.dataDir, request, signal);
+    if (report !== null) return report;
+    try {
+      const lock = lockDataDir(config.dataDir);
+      return await sweepHere(config, secrets, lock, request, logger, signal);
+    } catch (error) {
+      if (!(error instanceof DataDirInUseError) || performance.now() + ASK_AGAIN_MS >= until) throw error;
+      await sleep(ASK_AGAIN_MS);
+    }
+  }
+}
+
+async function sweepHere(
+  config: Config,
+  secrets: Secrets,
+  lock: DataDirLock | null,
+  request: SweepRequest,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<SweepReport> {
+  await using opened = new AsyncDisposableStack();
+  if (lock !== null) opened.defer(() => lock.release());
+  const s3 = opened.adopt(await openStorage(onFreePort(config), secrets, logger), (it) => it.close());
+  const database = opened.adopt(await openCatalog(secrets.databaseUrl, lock, config.startWaitSecs), (it) => it.close());
+  const queue = opened.adopt(createJobQueue(database, { log: logger }), (it) => it.stop());
+  if (!request.dryRun) await queue.start();
+  const { discardRecheckSecs, everyMs } = SWEEP_TIMING;
+  const discards = new DiscardWorker(new DiscardCatalog(database), s3.storage, (error) =>
+    logger.warn({ err: error }, 'an object that is not needed any more could not be removed'),
+  );
+  const { runSweep } = createSweepParts({
+    ...{ database, queue, discards, everyMs, logger },
+    storage: s3.storage,
+    catalog: new UploadCatalog(database, { uploadExpiresSecs: config.uploadExpiresSecs, discardRecheckSecs }),
+    keyPrefix: config.s3KeyPrefix,
+  });
+  return await runSweep(request, signal);
+}
+
+/** Nobody but this process is going to ask the embedded S3. */
+function onFreePort(config: Config): Config {
+  return config.s3.kind === 'embedded' ? { ...config, s3: { ...config.s3, port: 0 } } : config;
+}
