@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { type S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import type { OpenTarget } from './s3-suite.ts';
-import { freshPrefix, type S3Target, sdkClient } from './s3-target.ts';
+import { freshPrefix, type S3Difference, type S3Target, sdkClient } from './s3-target.ts';
 
 export const MIB = 1024 * 1024;
 /** S3's minimum for every part but the last. */
@@ -19,17 +19,16 @@ export interface SdkCase {
   prefix: string;
 }
 
-/** A test with an SDK client and a prefix of its own. @param skip the reason why the target is left out; null: it is not */
+/** A test with an SDK client and a prefix of its own. @param unless servers with this difference are left out */
 export function sdkTest(
   open: OpenTarget,
   what: string,
   run: (it: SdkCase, t: TestContext) => Promise<void>,
-  skip: (target: S3Target) => string | null = () => null,
+  unless?: S3Difference,
 ): void {
   test(what, async (t) => {
     const target = open();
-    const reason = skip(target);
-    if (reason !== null) return t.skip(reason);
+    if (unless !== undefined && target.profile.has(unless)) return t.skip(`this server differs: ${unless}`);
     const client = sdkClient(target);
     t.after(() => client.destroy());
     await run({ target, client, bucket: target.bucket, prefix: freshPrefix() }, t);

@@ -40,7 +40,8 @@ export function awsChunkedContract(open: OpenTarget): void {
       assert.equal(put.headers.etag, `"${createHash('md5').update(content).digest('hex')}"`);
       const head = await sendSigned(target, { method: 'HEAD', path });
       assert.equal(head.headers['content-length'], String(content.length));
-      assert.equal(head.headers['content-encoding'], undefined);
+      const encoding = head.headers['content-encoding'];
+      if (!target.profile.has('keeps-aws-chunked')) assert.equal(encoding, undefined);
     });
 
     test(`${name} may hold nothing`, async () => {
@@ -61,9 +62,8 @@ export function awsChunkedContract(open: OpenTarget): void {
     });
   }
 
-  test('a chunk that is not the signed one is refused and not stored', async (t) => {
+  test('a chunk that is not the signed one is refused and not stored', async () => {
     const target = open();
-    if (!target.profile.verifiesChunks) return t.skip('it does not look at the signatures of later chunks');
     for (const trailer of [false, true]) {
       const path = `/${target.bucket}/${freshPrefix()}k`;
       const content = (whole: Buffer) => {
@@ -79,9 +79,8 @@ export function awsChunkedContract(open: OpenTarget): void {
     }
   });
 
-  test('a checksum in the trailer that does not fit is refused and not stored', async (t) => {
+  test('a checksum in the trailer that does not fit is refused and not stored', async () => {
     const target = open();
-    if (!target.profile.checksums) return t.skip('it does not verify checksums in trailers');
     for (const signed of [false, true]) {
       const path = `/${target.bucket}/${freshPrefix()}k`;
       const damage = { crc: 'AAAAAA==' };

@@ -52,7 +52,8 @@ export function objectContract(open: OpenTarget): void {
     const where = { Bucket, Key: `${prefix}stream` };
     await client.send(new PutObjectCommand({ ...where, Body, ContentLength: content.length }));
     sameBytes(await bodyOf(await client.send(new GetObjectCommand(where))), content);
-    assert.equal((await client.send(new HeadObjectCommand(where))).ContentEncoding, undefined); // aws-chunked is no encoding
+    const encoding = (await client.send(new HeadObjectCommand(where))).ContentEncoding;
+    if (!it.target.profile.has('keeps-aws-chunked')) assert.equal(encoding, undefined);
   });
 
   sdkTest(open, 'a second object under a key replaces the first', async ({ client, bucket, prefix }) => {
@@ -104,19 +105,23 @@ export function objectContract(open: OpenTarget): void {
     await refused(client.send(new HeadObjectCommand(where)), 404);
   });
 
-  sdkTest(open, 'deleting removes; what was not there counts as deleted', async ({ client, bucket, prefix }) => {
-    const keys = [`${prefix}a`, prefix + AWKWARD_NAME, `${prefix}c & <d>`];
-    for (const Key of keys) await client.send(new PutObjectCommand({ Bucket: bucket, Key, Body: 'x' }));
-    await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `${prefix}a` }));
-    await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `${prefix}a` }));
-    const Objects = [...keys, `${prefix}none`].map((Key) => ({ Key }));
-    const batch = await client.send(new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects } }));
-    assert.deepEqual(batch.Deleted?.map((it) => it.Key).sort(), Objects.map((it) => it.Key).sort());
-    assert.equal(batch.Errors, undefined);
-    for (const Key of keys) await refused(client.send(new HeadObjectCommand({ Bucket: bucket, Key })), 404);
-    const quiet = await client.send(new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects, Quiet: true } }));
-    assert.deepEqual(quiet.Deleted ?? [], []);
-  });
+  sdkTest(
+    open,
+    'deleting removes; what was not there counts as deleted',
+    async ({ target, client, bucket, prefix }) => {
+      const keys = [`${prefix}a`, prefix + AWKWARD_NAME, `${prefix}c & <d>`];
+      for (const Key of keys) await client.send(new PutObjectCommand({ Bucket: bucket, Key, Body: 'x' }));
+      await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `${prefix}a` }));
+      await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `${prefix}a` }));
+      const Objects = [...keys, `${prefix}none`].map((Key) => ({ Key }));
+      const batch = await client.send(new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects } }));
+      assert.deepEqual(batch.Deleted?.map((it) => it.Key).sort(), Objects.map((it) => it.Key).sort());
+      assert.equal(batch.Errors, undefined);
+      for (const Key of keys) await refused(client.send(new HeadObjectCommand({ Bucket: bucket, Key })), 404);
+      const quiet = await client.send(new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects, Quiet: true } }));
+      if (!target.profile.has('never-quiet')) assert.deepEqual(quiet.Deleted ?? [], []);
+    },
+  );
 
   sdkTest(
     open,
@@ -133,30 +138,24 @@ export function objectContract(open: OpenTarget): void {
       await refused(client.send(new PutObjectCommand({ ...where, Body: 'four', IfMatch: first.ETag })), 412);
       assert.equal((await bodyOf(await client.send(new GetObjectCommand(where)))).toString(), 'three');
     },
-    ({ profile }) => (profile.conditionalWrites ? null : 'it does not heed conditions of writes'),
   );
 
   for (const algorithm of Object.values(ChecksumAlgorithm).filter((it) =>
     /^(CRC32|CRC32C|CRC64NVME|SHA1|SHA256)$/.test(it),
   )) {
-    sdkTest(
-      open,
-      `a ${algorithm} checksum is verified, kept and given back`,
-      async ({ client, bucket, prefix }) => {
-        const where = { Bucket: bucket, Key: `${prefix}k` };
-        const name = `Checksum${algorithm}` as 'ChecksumCRC32';
-        const put = await client.send(
-          new PutObjectCommand({ ...where, Body: randomBytes(100_000), ChecksumAlgorithm: algorithm }),
-        );
-        assert.ok(put[name], 'the answer names no checksum');
-        const head = await client.send(new HeadObjectCommand({ ...where, ChecksumMode: 'ENABLED' }));
-        assert.equal(head[name], put[name]);
-        await bodyOf(await client.send(new GetObjectCommand({ ...where, ChecksumMode: 'ENABLED' }))); // the SDK checks it
-        const wrong = new PutObjectCommand({ ...where, Body: 'other bytes', [name]: put[name] });
-        await refused(client.send(wrong), 400);
-      },
-      ({ profile }) => (profile.checksums ? null : 'it does not verify checksums'),
-    );
+    sdkTest(open, `a ${algorithm} checksum is verified, kept and given back`, async ({ client, bucket, prefix }) => {
+      const where = { Bucket: bucket, Key: `${prefix}k` };
+      const name = `Checksum${algorithm}` as 'ChecksumCRC32';
+      const put = await client.send(
+        new PutObjectCommand({ ...where, Body: randomBytes(100_000), ChecksumAlgorithm: algorithm }),
+      );
+      assert.ok(put[name], 'the answer names no checksum');
+      const head = await client.send(new HeadObjectCommand({ ...where, ChecksumMode: 'ENABLED' }));
+      assert.equal(head[name], put[name]);
+      await bodyOf(await client.send(new GetObjectCommand({ ...where, ChecksumMode: 'ENABLED' }))); // the SDK checks it
+      const wrong = new PutObjectCommand({ ...where, Body: 'other bytes', [name]: put[name] });
+      await refused(client.send(wrong), 400);
+    });
   }
 
   sdkTest(open, 'the answer of a GET has the headers that the query asks for', async ({ client, bucket, prefix }) => {

@@ -74,7 +74,7 @@ export function presignContract(open: OpenTarget): void {
     assert.equal(expired.status, 403);
     assert.equal(expired.code, 'AccessDenied');
     assert.match(expired.text, /expired/);
-    assert.equal((await signed(-60 * MINUTE_MS, 300)).status, 403); // not yet
+    if (!target.profile.has('early-presigned')) assert.equal((await signed(-60 * MINUTE_MS, 300)).status, 403);
     assert.equal((await signed(0, 604_801)).status, 400); // longer than a week
     assert.ok((await signed(0, 'soon')).status >= 400);
   });
@@ -99,7 +99,7 @@ export function presignContract(open: OpenTarget): void {
 
   test('a page on another origin may use a presigned PUT, and sees the ETag', async (t) => {
     const target = open();
-    if (!target.profile.openCors) return t.skip('it allows no origin without rules');
+    if (target.profile.has('cors-closed')) return t.skip('this server differs: cors-closed');
     const path = `/${target.bucket}/${freshPrefix()}k`;
     const origin = 'https://app.example.com';
     const preflight = await send(target, {

@@ -71,14 +71,17 @@ export function signatureContract(open: OpenTarget): void {
     const wrongSecret = { ...target, credentials: { accessKeyId, secretAccessKey: 'wrong' } };
     const unknownKey = { ...target, credentials: { accessKeyId: 'NOBODYSACCESSKEY0000', secretAccessKey: 'any' } };
     assert.equal((await sendSigned(wrongSecret, request)).code, 'SignatureDoesNotMatch');
-    assert.equal((await sendSigned(unknownKey, request)).code, 'InvalidAccessKeyId');
+    const { status, code } = await sendSigned(unknownKey, request);
+    if (target.profile.has('other-unknown-key')) assert.ok(status >= 400 && status < 500);
+    else assert.deepEqual({ status, code }, { status: 403, code: 'InvalidAccessKeyId' });
     const nobody = await send(target, { ...request, headers: { 'content-length': '5' } });
     assert.equal(nobody.status, 403);
     assert.equal(nobody.code, 'AccessDenied');
   });
 
-  test('a header that changes what is done must be signed', async () => {
+  test('a header that changes what is done must be signed', async (t) => {
     const target = open();
+    if (target.profile.has('unsigned-headers')) return t.skip('this server differs: unsigned-headers');
     const request = put(target);
     const { headers } = signHeaders(target, request);
     const answer = await send(target, { ...request, headers: { ...headers, 'x-amz-copy-source': '/other/key' } });
@@ -94,8 +97,9 @@ export function signatureContract(open: OpenTarget): void {
     }
   });
 
-  test('a signature for another region is refused, and the right one is named', async () => {
+  test('a signature for another region is refused, and the right one is named', async (t) => {
     const target = open();
+    if (target.profile.has('any-region')) return t.skip('this server differs: any-region');
     const answer = await sendSigned({ ...target, region: 'mars-north-1' }, put(target));
     assert.equal(answer.status, 400);
     assert.equal(answer.code, 'AuthorizationHeaderMalformed');

@@ -12,36 +12,54 @@ export interface S3Target {
   profile: S3Profile;
 }
 
-/** Differences between servers that all call themselves S3: what is checked is what each is known to do. */
-export interface S3Profile {
-  /** A Complete of an upload that is complete already. */
-  secondComplete: 'same-etag' | 'no-such-upload';
-  /** Whether ListMultipartUploads finds uploads by a prefix, or by their exact key only. */
-  listsUploadsByPrefix: boolean;
-  /** Whether it takes CORS rules for a bucket. */
-  bucketCors: boolean;
-  /** Whether a page on any origin may use a presigned URL of a bucket without rules. */
-  openCors: boolean;
-  /** Whether Abort says NoSuchUpload for an upload that is gone. */
-  abortKnowsMissing: boolean;
-  /** Whether parts of a FULL_OBJECT checksum and checksums in trailers are verified. */
-  checksums: boolean;
-  /** Whether If-None-Match and If-Match of writes are heeded. */
-  conditionalWrites: boolean;
-  /** Whether a bad aws-chunked signature of a later chunk is noticed. */
-  verifiesChunks: boolean;
-}
+/** Where servers that all call themselves S3 part ways. What is not listed for a server, it has to do like AWS. */
+export type S3Difference =
+  /** A second Complete says NoSuchUpload instead of the first one's ETag. */
+  | 'complete-once'
+  /** ListMultipartUploads finds uploads by their exact key only. */
+  | 'uploads-by-exact-key'
+  /** Uploads of one key do not go on in a second page. */
+  | 'uploads-in-one-page'
+  /** An abort of an upload that is gone, or never was, is a success. */
+  | 'abort-of-anything'
+  /** It takes no CORS rules for a bucket. */
+  | 'no-bucket-cors'
+  /** A bucket without CORS rules lets no page in. */
+  | 'cors-closed'
+  /** No object can have the name of another one's folder. */
+  | 'keys-are-paths'
+  /** A signature for another region is as good. */
+  | 'any-region'
+  /** Headers that are not under the signature are heeded. */
+  | 'unsigned-headers'
+  /** A presigned URL may be used before its time. */
+  | 'early-presigned'
+  /** An access key that it does not know has an error code of its own. */
+  | 'other-unknown-key'
+  /** `aws-chunked` is kept as the object's Content-Encoding. */
+  | 'keeps-aws-chunked'
+  /** Quiet of a batch delete is not heeded. */
+  | 'never-quiet'
+  /** `encoding-type=url` of a list is not heeded. */
+  | 'no-encoding-type'
+  /** A copy whose If-None-Match does not hold is a 304. */
+  | 'copy-not-modified'
+  /** Refused part numbers have another error code. */
+  | 'other-part-number-code';
 
-/** What AWS does, as far as its documentation says. */
-export const FULL_PROFILE: S3Profile = {
-  secondComplete: 'same-etag',
-  listsUploadsByPrefix: true,
-  bucketCors: true,
-  openCors: true,
-  abortKnowsMissing: true,
-  checksums: true,
-  conditionalWrites: true,
-  verifiesChunks: true,
+export type S3Profile = ReadonlySet<S3Difference>;
+
+/** By the name in `TEST_S3_PROFILE`. */
+export const PROFILES: Readonly<Record<string, S3Profile>> = {
+  aws: new Set<S3Difference>(['cors-closed']),
+  minio: new Set<S3Difference>([
+    ...(['complete-once', 'uploads-by-exact-key', 'abort-of-anything', 'no-bucket-cors', 'keys-are-paths'] as const),
+    ...(['any-region', 'unsigned-headers', 'other-part-number-code'] as const),
+  ]),
+  versitygw: new Set<S3Difference>([
+    ...(['uploads-in-one-page', 'cors-closed', 'keys-are-paths', 'early-presigned', 'other-unknown-key'] as const),
+    ...(['keeps-aws-chunked', 'never-quiet', 'copy-not-modified', 'no-encoding-type'] as const),
+  ]),
 };
 
 /** Without retries: an error is to be seen, not repeated away. */
