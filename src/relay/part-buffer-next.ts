@@ -11,6 +11,8 @@ const LARGEST_BLOCK_BYTES = 16 * 1024;
 
 /** On their way into the file, at most. With one block being gathered it makes up SPILLED_HELD_BYTES. */
 const WINDOW_BYTES = SPILLED_HELD_BYTES - LARGEST_BLOCK_BYTES;
+/** Fewer bytes wait for more: a slow client's chunks would each be a call to the file system. */
+const WORTH_WRITING_BYTES = WINDOW_BYTES / 2;
 /** Read from the file at once. */
 const PIECE_BYTES = 64 * 1024;
 
@@ -325,13 +327,19 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   }
 
   #startWriting(): void {
-    if (this.#writing !== null || (this.#chunks.length === 0 && this.#waiting === null)) return;
-    this.#writing = this.#writeWindow();
+    if (this.#writing === null && this.#isWorthWriting()) this.#writing = this.#writeWindow();
   }
 
-  /** Writes until nothing waits any more. The waiting chunk goes along, so that a large one needs no window. */
+  #isWorthWriting(): boolean {
+    return this.#waiting !== null || this.#windowBytes >= WORTH_WRITING_BYTES;
+  }
+
+  /**
+   * Writes as long as it is worth it. The waiting chunk goes along, so that a large one needs no window. What is left
+   * in the end stays in memory.
+   */
   async #writeWindow(): Promise<void> {
-    while (this.#phase === 'file' && (this.#chunks.length > 0 || this.#waiting !== null)) {
+    while (this.#phase === 'file' && this.#isWorthWriting()) {
       const waiting = this.#waiting;
       if (waiting !== null) this.#cutBlock();
       const chunkCount = this.#chunks.length;

@@ -308,6 +308,7 @@ function plain(bytes: Buffer): HeldPayload {
 test('whatever the order: bytes come back as they were, memory stays bounded, everybody gets on', async () => {
   await fc.assert(
     fc.asyncProperty(schedule, (it) => new Run(it).toTheEnd()),
-    { numRuns: Number(process.env.SCHEDULES ?? 60) },
+    // Shrinking would run a schedule in which nothing moves again and again; the seed that is printed repeats it.
+    { numRuns: Number(process.env.SCHEDULES ?? 60), endOnFailure: true },
   );
 });
