@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { type ControlSocket, openControlSocket } from './app/control-socket.ts';
 import { openCatalog } from './app/open-catalog.ts';
 import { openMemory } from './app/open-memory.ts';
+import { openEvents, openLocker } from './app/open-shared.ts';
 import { openStorage } from './app/open-storage.ts';
 import { createRelayParts, type RelayParts, SWEEP_TIMING, type SweepTiming } from './app/relay-parts.ts';
 import type { RunSweep } from './app/sweep-parts.ts';
@@ -18,10 +19,8 @@ import { listen } from './http/http-server.ts';
 import { pageRoutes } from './http/page.ts';
 import { trustedProxies } from './http/trust-proxy.ts';
 import { downloadUpload } from './http/upload-download.ts';
-import { MemoryLocker } from './locks/memory-locker.ts';
 import type { Logger } from './observability/logger.ts';
 import { createJobQueue } from './pipeline/job-queue.ts';
-import { MemoryEventBus } from './pipeline/memory-event-bus.ts';
 import { UploadGoneError, UploadNotFoundError } from './relay/relay-errors.ts';
 import { RelayStore } from './relay/relay-store.ts';
 import { TusServer } from './tus/tus-server.ts';
@@ -77,8 +76,13 @@ export async function startServer(
   await queue.start();
 
   const budget = opened.adopt(await openMemory(config, logger), (it) => it.spillStore.settled());
-  const bus = new MemoryEventBus((error) => logger.error({ err: error }, 'a listener of live events failed'));
-  const parts = createRelayParts(config, database, s3.storage, queue, bus, budget, logger, from.timing);
+  const bus = openEvents(secrets.databaseUrl, logger, opened);
+  const locker = opened.adopt(await openLocker(secrets.redisUrl, logger), (it) => it.close());
+  const parts = createRelayParts(
+    config,
+    { ...{ database, queue, budget, locker, logger }, storage: s3.storage, events: bus },
+    from.timing,
+  );
   opened.defer(() => parts.discards.idle());
   opened.defer(() => parts.sweeper.stop());
   if (lock !== null) opened.adopt(await openControl(lock.dataDir, parts.runSweep, logger), (it) => it?.close());
@@ -98,7 +102,6 @@ export async function startServer(
     { name: 'database', check: (signal) => database.ping(signal) },
     { name: 'storage', check: (signal) => s3.check(signal) },
   ]);
-  const locker = new MemoryLocker();
   const tus = new TusServer(
     {
       basePath: config.basePath,

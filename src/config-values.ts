@@ -74,6 +74,12 @@ export function postgresUrl() {
   );
 }
 
+export function redisUrl() {
+  return text('a URL like redis://user:password@host:6379 or rediss://…', (value) =>
+    /^rediss?:$/.test(URL.parse(value)?.protocol ?? '') ? value : undefined,
+  );
+}
+
 /** What a browser sends as `Origin`, for each page that may use the server from elsewhere; `*` for any. */
 export type AllowedOrigins = '*' | readonly string[];
 

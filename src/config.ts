@@ -16,6 +16,7 @@ import {
   oneOf,
   origins,
   postgresUrl,
+  redisUrl,
   type TrustProxy,
   text,
   trustProxy,
@@ -70,6 +71,8 @@ export type S3Target =
 export interface Secrets {
   /** null: PGlite in the data folder. */
   readonly databaseUrl: string | null;
+  /** null: a lock in memory. */
+  readonly redisUrl: string | null;
   /** null: the SDK's usual chain (profile, role). */
   readonly s3Credentials: S3Credentials | null;
 }
@@ -134,6 +137,10 @@ export const variables = {
     postgresUrl(),
     'Postgres, `postgres://user:password@host/database`. Unset: PGlite in `DATA_DIR`.',
   ),
+  REDIS_URL: secret(
+    redisUrl(),
+    'Redis, `redis://user:password@host:6379`, through which nodes wait for one another. Unset: a lock in memory, for one node.',
+  ),
   MAX_UPLOAD_BYTES: variable(byteCount(1, 50_000 * GIB), '5TiB', 'Largest upload that is accepted.'),
   PART_BYTES: variable(
     byteCount(5 * MIB, 5 * GIB, MIB),
@@ -173,7 +180,7 @@ export const variables = {
 };
 
 /** Planned, and worse than useless when ignored: who sets one believes in what it would do. */
-const NOT_YET = ['REDIS_URL', 'S3_PROFILE', 'WORKERS'];
+const NOT_YET = ['S3_PROFILE', 'WORKERS'];
 
 /**
  * @param env usually `process.env`; an empty value counts as unset
@@ -248,6 +255,7 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
     },
     secrets: {
       databaseUrl: values.DATABASE_URL ?? null,
+      redisUrl: values.REDIS_URL ?? null,
       // Where the embedded S3 is used, the machine's AWS account is nobody's business.
       s3Credentials:
         s3.kind === 'external' && accessKeyId !== undefined && secretAccessKey !== undefined

@@ -13,7 +13,7 @@ import process from 'node:process';
 /** 104 on macOS and the BSDs, 108 on Linux; one is for the end of the string. */
 const MAX_SOCKET_PATH_BYTES = 100;
 const SOCKET = 'control.sock';
-const ELSEWHERE_PREFIX = 'tus-relay-';
+const ELSEWHERE_PREFIX = 'tus-relay-control-';
 
 /** @returns where a server of this folder listens, if there is one */
 export function findControlAddress(dataDir: string): string {

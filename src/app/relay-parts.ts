@@ -4,6 +4,7 @@ import { DiscardCatalog } from '../catalog/discard-catalog.ts';
 import { FileCatalog } from '../catalog/file-catalog.ts';
 import { UploadCatalog } from '../catalog/upload-catalog.ts';
 import type { Config } from '../config.ts';
+import type { NodeLocker } from '../locks/upload-locker.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { EventBus } from '../pipeline/event-bus.ts';
 import { recordFinished } from '../pipeline/finish.ts';
@@ -44,14 +45,20 @@ export interface RelayParts {
   startJobs(): Promise<void>;
 }
 
+/** What the relay works with, opened by whoever composes the server. */
+export interface OpenedParts {
+  readonly database: Database;
+  readonly storage: ObjectStorage & MultipartPrefixLister;
+  readonly queue: JobQueue;
+  readonly events: EventBus;
+  readonly budget: MemoryBudget;
+  readonly locker: Pick<NodeLocker, 'degraded'>;
+  readonly logger: Logger;
+}
+
 export function createRelayParts(
   config: Config,
-  database: Database,
-  storage: ObjectStorage & MultipartPrefixLister,
-  queue: JobQueue,
-  events: EventBus,
-  budget: MemoryBudget,
-  logger: Logger,
+  { database, storage, queue, events, budget, locker, logger }: OpenedParts,
   { discardRecheckSecs, everyMs }: SweepTiming,
 ): RelayParts {
   const catalog = new UploadCatalog(database, {
@@ -85,6 +92,7 @@ export function createRelayParts(
       ...{ database, catalog, storage, completer, discards, events, end, budget },
       clock: systemClock,
       tails: new TailMemory(budget),
+      isLockShared: () => !locker.degraded,
     },
   );
   const { sweeper, runSweep } = createSweepParts({

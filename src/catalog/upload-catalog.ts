@@ -43,6 +43,11 @@ export interface Claim {
   maxParts: number;
   /** How many part numbers past the committed ones the writer may send at once. */
   partsAhead: number;
+  /**
+   * Another's token is taken over only when it has been silent for so long, in seconds; null: whenever. For times
+   * without a common lock, when two clients that retry would else fence each other for ever.
+   */
+  onlyAfterSilenceSecs: number | null;
 }
 
 /** What every commit of a writer demands. */
@@ -134,6 +139,8 @@ export class UploadCatalog {
           AND (${declared} IS NULL
             OR (length_bytes IS NULL AND ${declared} >= offset_bytes AND ${declared} <= part_bytes * ${claim.maxParts})
             OR length_bytes = ${declared})
+          AND (writer IS NULL OR ${claim.onlyAfterSilenceSecs}::int IS NULL
+            OR writer_seen_at <= now() - make_interval(secs => ${claim.onlyAfterSilenceSecs}::int))
         FOR UPDATE
       ), discarded AS (
         INSERT INTO discards (upload_id, object_key, scope, recheck_at)

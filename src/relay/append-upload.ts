@@ -21,8 +21,9 @@ import { loadTail, MAX_TAIL_SEGMENTS, nextSequence, segmentKey } from './tail.ts
 import type { TailMemory } from './tail-memory.ts';
 import type { EndOfBytes, UploadLedger } from './upload-ledger.ts';
 
-/** A writer says that it is alive this often, even when no part of it fills. */
+/** A writer says that it is alive this often, even when no part of it fills; more often without a common lock. */
 const HEARTBEAT_MS = 60_000;
+const LONE_HEARTBEAT_MS = 5_000;
 
 export interface AppendDependencies {
   storage: ObjectStorage;
@@ -33,6 +34,7 @@ export interface AppendDependencies {
   /** More bytes than this no upload may have, whatever its length says. */
   maxUploadBytes: number;
   maxParts: number;
+  isLockShared: () => boolean;
   /** Called after each commit that moved the offset. */
   onCommitted?: (upload: UploadRecord) => void;
 }
@@ -92,9 +94,10 @@ class Append {
   /** Reads the body to its end, handing every whole part on. */
   async take(): Promise<BodyEnd> {
     const heartbeat = setInterval(() => {
+      const dueMs = this.#dependencies.isLockShared() ? HEARTBEAT_MS : LONE_HEARTBEAT_MS;
       // A failure shows at the next commit, which demands the same.
-      this.#ledger.look().catch(() => {});
-    }, HEARTBEAT_MS);
+      if (this.#ledger.sinceLookMs >= dueMs - LONE_HEARTBEAT_MS / 2) this.#ledger.look().catch(() => {});
+    }, LONE_HEARTBEAT_MS);
     try {
       for (let chunk = await this.#body.next(); chunk !== null; chunk = await this.#body.next()) {
         if (this.#buffer?.flushWanted) await this.#flush();

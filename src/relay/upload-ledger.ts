@@ -75,10 +75,15 @@ export class UploadLedger {
     this.#unnamed -= 1;
   }
 
+  /** Milliseconds since the row was last seen to be this writer's. */
+  get sinceLookMs(): number {
+    return this.#clock.now() - this.#lastLookMs;
+  }
+
   /** Before a write to S3 is signed. @throws WriterFencedError */
   async lookBeforeSending(): Promise<void> {
     if (this.#ended) throw new WriterFencedError(this.#upload.uploadId);
-    if (this.#clock.now() - this.#lastLookMs >= LOOK_AGAIN_MS) await this.look();
+    if (this.sinceLookMs >= LOOK_AGAIN_MS) await this.look();
   }
 
   /** Renews the upload's expiry, too. @throws WriterFencedError */

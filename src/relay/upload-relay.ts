@@ -4,8 +4,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Database } from '../catalog/database.ts';
-import type { Claim, NewUpload, UploadCatalogPort } from '../catalog/upload-catalog.ts';
+import type { NewUpload, UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
+import { UploadLockedError } from '../locks/upload-locker.ts';
 import type { EventBus } from '../pipeline/event-bus.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 import { appendToUpload } from './append-upload.ts';
@@ -27,6 +28,11 @@ import {
 } from './relay-errors.ts';
 import type { TailMemory } from './tail-memory.ts';
 import { type EndOfBytes, UploadLedger } from './upload-ledger.ts';
+
+/** Without a common lock: a writer that has not been heard of for so long is taken over, and how long one waits for that. */
+const WRITER_SILENCE_SECS = 10;
+const SILENCE_WAIT_MS = 12_000;
+const SILENCE_POLL_MS = 1_000;
 
 /** How long a HEAD waits for an object that is being put together. */
 const COMPLETION_WAIT_MS = 10_000;
@@ -55,6 +61,8 @@ export interface RelayDependencies {
   /** Of the whole process. */
   budget: MemoryBudget;
   tails: TailMemory;
+  /** Do all nodes wait for one another's requests now? False while Redis is lost. */
+  isLockShared: () => boolean;
 }
 
 export interface RequestBody {
@@ -145,22 +153,35 @@ export class UploadRelay {
    * WriterFencedError, S3Error, UnavailableError
    */
   async append(request: AppendRequest): Promise<Appended> {
-    const { uploadId, offsetBytes, declaredLengthBytes, body } = request;
-    const { maxParts, maxUploadBytes } = this.settings;
+    const { declaredLengthBytes, body } = request;
+    const { maxUploadBytes } = this.settings;
     if (declaredLengthBytes !== null && declaredLengthBytes > maxUploadBytes) {
       throw new UploadTooLargeError(declaredLengthBytes, maxUploadBytes);
     }
-    const claimed = await this.#dependencies.catalog.claim({
-      uploadId,
-      offsetBytes,
-      token: UploadLedger.freshToken(),
-      freshKeyName: randomUUID(),
-      declaredLengthBytes,
-      maxParts,
-      partsAhead: PARTS_AHEAD,
-    } satisfies Claim);
+    const claimed = await this.#claim(request);
     if (claimed === null) return { upload: await this.#explainRefusedClaim(request), bodyEnd: 'complete' };
     return this.#append(claimed, body);
+  }
+
+  async #claim({ uploadId, offsetBytes, declaredLengthBytes, body }: AppendRequest): Promise<UploadRecord | null> {
+    const { catalog, clock, isLockShared } = this.#dependencies;
+    const giveUpMs = clock.now() + SILENCE_WAIT_MS;
+    for (;;) {
+      const isShared = isLockShared();
+      const claimed = await catalog.claim({
+        ...{ uploadId, offsetBytes, declaredLengthBytes, partsAhead: PARTS_AHEAD },
+        token: UploadLedger.freshToken(),
+        freshKeyName: randomUUID(),
+        maxParts: this.settings.maxParts,
+        onlyAfterSilenceSecs: isShared ? null : WRITER_SILENCE_SECS,
+      });
+      if (claimed !== null || isShared) return claimed;
+      const upload = await catalog.find(uploadId);
+      const isHeld = upload?.state === 'open' && upload.writer !== null && upload.offsetBytes === offsetBytes;
+      if (!isHeld || upload.overdue) return null;
+      if (clock.now() >= giveUpMs) throw new UploadLockedError(uploadId);
+      await clock.sleep(SILENCE_POLL_MS, body.stop);
+    }
   }
 
   /** What a HEAD may say. Tries to finish an upload that is completing, and waits for it. @throws UploadCompletingError */
@@ -192,7 +213,8 @@ export class UploadRelay {
   }
 
   async #append(claimed: UploadRecord, body: RequestBody): Promise<Appended> {
-    const { database, catalog, clock, storage, end, completer, discards, budget, tails } = this.#dependencies;
+    const { database, catalog, clock, storage, end, completer, discards, budget, tails, isLockShared } =
+      this.#dependencies;
     const ledger = new UploadLedger(database, catalog, clock, claimed);
     const { lengthBytes, offsetBytes, partBytes } = claimed;
     if (lengthBytes !== null && offsetBytes + (body.declaredBytes ?? 0) > lengthBytes) {
@@ -202,7 +224,7 @@ export class UploadRelay {
     using reader = new BodyReader(body.source, this.settings.idleBodyMs, body.stop);
     const tail = tailBytes(offsetBytes, partBytes) === 0 ? [] : await catalog.findTail(claimed.uploadId);
     const appended = await appendToUpload(ledger, tail, reader, {
-      ...{ storage, clock, budget, tails, end },
+      ...{ storage, clock, budget, tails, end, isLockShared },
       maxUploadBytes: this.settings.maxUploadBytes,
       maxParts: this.settings.maxParts,
       onCommitted: (upload) => this.#publishProgress(upload),

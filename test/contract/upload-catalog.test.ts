@@ -35,6 +35,7 @@ forEachTestDatabase((kind, open) => {
     declaredLengthBytes: null,
     maxParts: 10_000,
     partsAhead: 4,
+    onlyAfterSilenceSecs: null,
     ...wishes,
   });
   const part = (partNumber: number) => ({ partNumber, bytes: P, etag: `"e${partNumber}"`, copyKey: null });
@@ -107,6 +108,15 @@ forEachTestDatabase((kind, open) => {
     assert.equal(claimed?.dirty, true);
     assert.equal(claimed?.detectedType, 'image/png');
     assert.deepEqual(await discards.findUndone(10), []);
+  });
+
+  test(`${kind}: without a common lock only a writer that has been silent is taken over`, async (t) => {
+    const { catalog } = await setUp(t);
+    const { uploadId } = await create(catalog, { lengthBytes: 5000 });
+    assert.notEqual(await catalog.claim(claimOf(uploadId, 0, { onlyAfterSilenceSecs: 10 })), null);
+    assert.equal(await catalog.claim(claimOf(uploadId, 0, { onlyAfterSilenceSecs: 10 })), null);
+    const taken = await catalog.claim(claimOf(uploadId, 0, { onlyAfterSilenceSecs: 0 }));
+    assert.equal(taken?.dirty, true);
   });
 
   test(`${kind}: a fenced writer’s commits do not apply and leave no trace`, async (t) => {

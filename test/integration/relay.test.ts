@@ -423,7 +423,7 @@ test('a fresh node goes on where a killed one stopped', async (t) => {
   // The killed node had claimed the upload and never came back.
   await relay.catalog.claim({
     ...{ uploadId, offsetBytes: 1_300, token: '11111111-1111-4111-8111-111111111111', freshKeyName: 'unused' },
-    ...{ declaredLengthBytes: null, maxParts: 10_000, partsAhead: 4 },
+    ...{ declaredLengthBytes: null, maxParts: 10_000, partsAhead: 4, onlyAfterSilenceSecs: null },
   });
   const restarted = startNode(relay.database, relay.storage);
   const { upload } = await restarted.relay.append({

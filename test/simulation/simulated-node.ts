@@ -13,6 +13,7 @@ import type { EndOfBytes } from '../../src/relay/upload-ledger.ts';
 import { UploadRelay } from '../../src/relay/upload-relay.ts';
 import { MemoryDatabase, type MemoryDatabaseServer, type MemoryJob } from '../support/memory-database.ts';
 import { MemoryDiscardCatalog } from '../support/memory-discard-catalog.ts';
+import { MemorySweepCatalog } from '../support/memory-sweep-catalog.ts';
 import { MemoryUploadCatalog } from '../support/memory-upload-catalog.ts';
 import type { History } from './history.ts';
 import { MemoryJobQueue } from './memory-job-queue.ts';
@@ -85,15 +86,14 @@ export class SimulatedNode implements SimulatedProcess {
       {
         ...{ database, catalog, storage, completer, discards, end, clock, budget },
         tails: new TailMemory(budget),
+        isLockShared: () => scenario.isLockShared,
         events: { publish: () => {}, subscribe: () => () => {} },
       },
     );
     this.#sweeper = new Sweeper({
       ...{ database, catalog, queue, discards, onFailure },
-      sweeps: {
-        findStuckCompletions: (limit) => catalog.findStuckCompletions(limit),
-        purgeEnded: async () => 0,
-      },
+      sweeps: new MemorySweepCatalog(database),
+      // Kept by the timer alone, which does not run here.
       marker: { keep: async () => {} },
     });
     this.#jobDependencies = { completer, catalog, database, queue };

@@ -51,6 +51,7 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
         expiresAtMs: this.#expiry,
         writerSeenAtMs: upload.writer === null ? null : this.#now,
         finishedAtMs: null,
+        endedAtMs: null,
       };
       this.#put(tables, row);
       return this.#record(row);
@@ -96,7 +97,16 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
       declared === null ||
       row.lengthBytes === declared ||
       (row.lengthBytes === null && declared >= row.offsetBytes && declared <= row.partBytes * claim.maxParts);
-    return row.offsetBytes === claim.offsetBytes && row.state === 'open' && row.expiresAtMs > this.#now && lengthFits;
+    const silence = claim.onlyAfterSilenceSecs;
+    const isFree =
+      row.writer === null || silence === null || (row.writerSeenAtMs ?? this.#now) <= this.#now - silence * 1000;
+    return (
+      row.offsetBytes === claim.offsetBytes &&
+      row.state === 'open' &&
+      row.expiresAtMs > this.#now &&
+      lengthFits &&
+      isFree
+    );
   }
 
   findTail(uploadId: string): Promise<TailSegment[]> {
@@ -306,7 +316,7 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
 
   #end(tables: MemoryTables, row: MemoryUpload, state: EndState, lateRequests: boolean): EndedUpload {
     const { uploadId, objectKey, s3UploadId } = row;
-    this.#put(tables, { ...row, state, writer: null });
+    this.#put(tables, { ...row, state, writer: null, endedAtMs: this.#now });
     for (const segment of tables.tails.get(uploadId) ?? []) {
       this.#discard(tables, uploadId, segment.objectKey, { recheck: lateRequests });
     }
@@ -383,7 +393,14 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
   }
 
   #record(row: MemoryUpload): UploadRecord {
-    const { createdAtMs, expiresAtMs, writerSeenAtMs: _seen, finishedAtMs: _finished, ...same } = row;
+    const {
+      createdAtMs,
+      expiresAtMs,
+      writerSeenAtMs: _seen,
+      finishedAtMs: _finished,
+      endedAtMs: _ended,
+      ...same
+    } = row;
     return {
       ...same,
       createdAt: new Date(createdAtMs),

@@ -64,6 +64,7 @@ export function startNode(database: Database, storage: MemoryObjectStorage, sett
     {
       ...{ database, catalog, storage, completer, discards, end, clock, budget },
       tails: new TailMemory(budget),
+      isLockShared: () => true,
       events: { publish: (event) => events.push(event), subscribe: () => () => {} },
     },
   );
