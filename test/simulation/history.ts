@@ -159,15 +159,16 @@ export class History {
   /**
    * An answer that names an offset.
    *
+   * @param lengthBytes the length that it names; null: it says that the length is not known yet
    * @param promisedBefore what had been promised when the request was sent
    */
-  answered(offsetBytes: number, promisedBefore: number, what: string): void {
+  answered(offsetBytes: number, lengthBytes: number | null, promisedBefore: number, what: string): void {
     const row = this.#tables?.uploads.get(this.#uploadId);
     if (row === undefined || row.offsetBytes < offsetBytes) {
       this.#fail('V1', `${what} names ${offsetBytes}, committed is ${row?.offsetBytes ?? 'nothing'}`);
     }
     if (offsetBytes < promisedBefore) this.#fail('V2', `${what} names ${offsetBytes} after ${promisedBefore}`);
-    if (offsetBytes === row?.lengthBytes && !['finished', 'terminated'].includes(row.state)) {
+    if (offsetBytes === lengthBytes && row !== undefined && !['finished', 'terminated'].includes(row.state)) {
       this.#fail('V3', `${what} names the length ${offsetBytes} while the upload is ${row.state}`);
     }
     this.#promisedBytes = Math.max(this.#promisedBytes, offsetBytes);

@@ -258,7 +258,8 @@ class Simulation {
       this.#nextSweepMs = this.#scheduler.nowMs + SWEEP_EVERY_MS;
       this.#sweep();
     }
-    if (this.#isWaking || this.#isQuiet) return;
+    // A sweep that hangs in a paused process is waited for.
+    if (this.#isWaking || this.#isQuiet || this.#sweeping !== null) return;
     this.#isWaking = true;
     const run = () => {
       this.#isWaking = false;
@@ -283,12 +284,17 @@ class Simulation {
 
   async #stepUntil(isThere: () => boolean, steps: number): Promise<void> {
     for (let step = 0; step < steps && !isThere(); step += 1) {
-      if (this.#faults === NO_FAULTS && this.#row !== undefined) {
-        this.#runDueJobs();
-        this.#keepHouse();
-      }
-      if (!(await this.#step())) return;
+      if (!(await this.#stepAndKeepHouse())) return;
     }
+  }
+
+  async #stepAndKeepHouse(): Promise<boolean> {
+    const went = await this.#step();
+    if (this.#faults === NO_FAULTS && this.#row !== undefined) {
+      this.#runDueJobs();
+      this.#keepHouse();
+    }
+    return went || this.#scheduler.tasks.length > 0 || this.#sweeping !== null;
   }
 
   async #step(): Promise<boolean> {

@@ -13,6 +13,8 @@ export interface Scenario {
   nodes: number;
   uploadExpiresSecs: number;
   jumpChance: number;
+  /** Nodes believe that a common lock keeps them apart (it does not here): then a claim takes over without waiting. */
+  isLockShared: boolean;
   /** The creating request brings bytes. */
   createsWithBody: boolean;
   etags: 'opaque' | 'md5';
@@ -83,6 +85,7 @@ export function scenarioOf(seed: number): Scenario {
     nodes: random.pick([2, 2, 3]),
     uploadExpiresSecs: random.pick([86_400, 86_400, 86_400, 900]),
     jumpChance: random.pick([0, 0.01, 0.05]),
+    isLockShared: random.chance(0.8),
     createsWithBody: random.chance(0.25),
     etags: random.pick(['opaque', 'opaque', 'md5']),
     secondComplete: random.pick(['answers', 'no-such-upload']),

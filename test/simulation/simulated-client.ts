@@ -163,7 +163,7 @@ export class SimulatedClient {
       const upload = await request(node);
       if (upload === null) return null;
       scheduler.say(`${this.name} ← ${node.name} ${what}: offset ${upload.offsetBytes}`);
-      history.answered(upload.offsetBytes, promisedBefore, `${this.name}’s ${what}`);
+      history.answered(upload.offsetBytes, upload.lengthBytes, promisedBefore, `${this.name}’s ${what}`);
       if (upload.offsetBytes === upload.lengthBytes) this.isDone = true;
       return upload.offsetBytes;
     } catch (error) {

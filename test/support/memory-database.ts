@@ -15,6 +15,7 @@ export interface MemoryUpload extends Omit<UploadRecord, 'overdue' | 'createdAt'
   readonly expiresAtMs: number;
   readonly writerSeenAtMs: number | null;
   readonly finishedAtMs: number | null;
+  readonly endedAtMs: number | null;
 }
 
 export interface MemoryDiscard extends Discard {
