@@ -1,13 +1,15 @@
+import {
+  ChunkList,
+  firstBytes,
+  GATHER_BELOW_BYTES,
+  isViewOfMore,
+  LARGEST_BLOCK_BYTES,
+  totalBytes,
+} from './chunk-list.ts';
 import type { HeldPayload } from './held-payload.ts';
 import type { BudgetedBuffer, MemoryBudget } from './memory-budget.ts';
 import type { SpillFile } from './spill-store.ts';
 import { MIN_SPILL_BYTES, SPILLED_HELD_BYTES } from './spill-victims.ts';
-
-/** Chunks below this size are gathered: a slow client's single bytes would cost more in bookkeeping than in bytes. */
-const GATHER_BELOW_BYTES = 4 * 1024;
-/** The first block is small, so that a thousand clients of a byte a second hold about a mebibyte. */
-const FIRST_BLOCK_BYTES = 1024;
-const LARGEST_BLOCK_BYTES = 16 * 1024;
 
 /** On their way into the file, at most. With one block being gathered it makes up SPILLED_HELD_BYTES. */
 const WINDOW_BYTES = SPILLED_HELD_BYTES - LARGEST_BLOCK_BYTES;
@@ -53,11 +55,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   #eager: boolean;
   #flushWanted = false;
   #parked = false;
-  #chunks: Uint8Array[] = [];
-  /** Small chunks are gathered here; what lies before `#blockStart` is in `#chunks` already. */
-  #block: Buffer | null = null;
-  #blockStart = 0;
-  #blockUsed = 0;
+  readonly #memory = new ChunkList();
   #bytes = 0;
   #heldBytes = 0;
   #lastProgress: number;
@@ -161,15 +159,8 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     this.#budget.wait(this);
   }
 
-  /** @returns memory that has to be allocated, or taken over, to hold this chunk */
   #chargeFor(chunk: Uint8Array): number {
-    let charge: number;
-    if (chunk.length < GATHER_BELOW_BYTES) {
-      const missing = chunk.length - this.#blockRoom();
-      charge = missing <= 0 ? 0 : this.#nextBlockBytes(missing);
-    } else {
-      charge = isViewOfMore(chunk) ? chunk.length : chunk.buffer.byteLength;
-    }
+    const charge = this.#memory.chargeFor(chunk);
     if (charge > this.#budget.largestGrantBytes) {
       throw new RangeError(`a chunk of ${charge} bytes is more than the memory budget`);
     }
@@ -178,47 +169,11 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
 
   /** Takes a chunk in whose memory has been granted. */
   #keep(chunk: Uint8Array, charge: number): void {
-    if (chunk.length < GATHER_BELOW_BYTES) this.#gather(chunk);
-    else {
-      if (this.#blockUsed > this.#blockStart) this.#cutBlock();
-      this.#chunks.push(isViewOfMore(chunk) ? copyOf(chunk) : chunk);
-    }
+    this.#memory.add(chunk);
     this.#bytes += chunk.length;
     this.#heldBytes += charge;
     this.#lastProgress = this.#budget.progress;
     if (this.#eager && this.#heldBytes >= MIN_SPILL_BYTES && this.#phase === 'memory') this.#budget.startSpill(this);
-  }
-
-  #blockRoom(): number {
-    return this.#block === null ? 0 : this.#block.length - this.#blockUsed;
-  }
-
-  #nextBlockBytes(missing: number): number {
-    const grown = this.#block === null ? FIRST_BLOCK_BYTES : Math.min(2 * this.#block.length, LARGEST_BLOCK_BYTES);
-    return Math.max(grown, missing);
-  }
-
-  #gather(chunk: Uint8Array): void {
-    const room = this.#blockRoom();
-    const fitting = chunk.length <= room ? chunk : chunk.subarray(0, room);
-    this.#block?.set(fitting, this.#blockUsed);
-    this.#blockUsed += fitting.length;
-    const rest = chunk.subarray(fitting.length);
-    if (rest.length === 0) return;
-    this.#cutBlock();
-    this.#block = Buffer.allocUnsafeSlow(this.#nextBlockBytes(rest.length));
-    this.#block.set(rest);
-    this.#blockStart = 0;
-    this.#blockUsed = rest.length;
-  }
-
-  /** What is in the block becomes a chunk; its free rest is gathered into further on. */
-  #cutBlock(): void {
-    if (this.#block === null || this.#blockUsed === this.#blockStart) return;
-    const cut = this.#block.subarray(this.#blockStart, this.#blockUsed);
-    this.#blockStart = this.#blockUsed;
-    this.#chunks.push(cut);
-    if (this.#phase === 'file') this.#windowBytes += cut.length;
   }
 
   #wait(chunk: Uint8Array): Promise<boolean> {
@@ -273,16 +228,17 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     this.#fast = false;
     // A chunk that waits here goes into the file next.
     this.#budget.stopWaiting(this);
-    this.#cutBlock();
-    const moved = this.#moveToFile(this.#chunks.length, totalBytes(this.#chunks));
-    this.#writing = moved;
-    return moved;
+    this.#memory.cut();
+    this.#writing = this.#moveToFile(this.#memory.chunks);
+    return this.#writing;
   }
 
-  async #moveToFile(chunkCount: number, bytes: number): Promise<void> {
+  async #moveToFile(chunks: readonly Uint8Array[]): Promise<void> {
+    const chunkCount = chunks.length;
+    const bytes = totalBytes(chunks);
     try {
       const file = await this.#openFile();
-      if (this.#isPhase('spilling')) await file.write(this.#chunks, bytes, this.#fileBytes);
+      if (this.#isPhase('spilling')) await file.write(chunks, bytes, this.#fileBytes);
     } catch (error) {
       this.#writing = null;
       this.#spillFailed(error);
@@ -291,7 +247,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     this.#writing = null;
     // Sealed meanwhile: it is about to be sent, from memory, and gives that back soon.
     if (!this.#isPhase('spilling')) return;
-    this.#chunks.splice(0, chunkCount);
+    this.#memory.dropFirst(chunkCount);
     this.#fileBytes += bytes;
     this.#windowBytes = 0;
     this.#phase = 'file';
@@ -307,19 +263,15 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   }
 
   #appendToFile(chunk: Uint8Array): true | Promise<boolean> {
-    const charge = isViewOfMore(chunk) ? chunk.length : chunk.buffer.byteLength;
-    const gathered = chunk.length < GATHER_BELOW_BYTES;
-    if (this.#windowBytes + (gathered ? chunk.length : charge) > WINDOW_BYTES) {
+    const charge = this.#memory.chargeFor(chunk);
+    if (this.#windowBytes + charge > WINDOW_BYTES) {
       const held = this.#wait(chunk);
       this.#startWriting();
       return held;
     }
-    if (gathered) this.#gather(chunk);
-    else {
-      this.#cutBlock();
-      this.#chunks.push(isViewOfMore(chunk) ? copyOf(chunk) : chunk);
-      this.#windowBytes += charge;
-    }
+    this.#windowBytes += this.#memory.add(chunk);
+    // What a large chunk keeps alive counts in full; what is still being gathered has its block beside the window.
+    if (chunk.length >= GATHER_BELOW_BYTES) this.#windowBytes += charge - chunk.length;
     this.#bytes += chunk.length;
     this.#lastProgress = this.#budget.progress;
     this.#startWriting();
@@ -341,11 +293,12 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   async #writeWindow(): Promise<void> {
     while (this.#phase === 'file' && this.#isWorthWriting()) {
       const waiting = this.#waiting;
-      if (waiting !== null) this.#cutBlock();
-      const chunkCount = this.#chunks.length;
+      if (waiting !== null) this.#windowBytes += this.#memory.cut();
+      const { chunks } = this.#memory;
+      const chunkCount = chunks.length;
       const windowBytes = this.#windowBytes;
-      const bytes = totalBytes(this.#chunks);
-      const batch = waiting === null ? this.#chunks.slice() : [...this.#chunks, waiting.chunk];
+      const bytes = totalBytes(chunks);
+      const batch = waiting === null ? [...chunks] : [...chunks, waiting.chunk];
       try {
         await (this.#file as SpillFile).write(batch, bytes + (waiting?.chunk.length ?? 0), this.#fileBytes);
       } catch (error) {
@@ -354,7 +307,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
         return;
       }
       if (this.#isPhase('released')) break;
-      this.#chunks.splice(0, chunkCount);
+      this.#memory.dropFirst(chunkCount);
       this.#windowBytes -= windowBytes;
       this.#fileBytes += bytes;
       // Given up meanwhile: then its bytes lie behind the end of ours, and are written over.
@@ -385,7 +338,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     if (this.#phase === 'sealed') return;
     if (this.#phase === 'released') throw new BufferClosedError('it is released');
     this.#leaveBudgetsCare('it was sealed');
-    this.#cutBlock();
+    this.#memory.cut();
     this.#phase = 'sealed';
     this.#budget.addInFlight(this.#heldBytes);
   }
@@ -399,7 +352,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   /** What is sent to S3, and sent again in a retry: plain chunks when all is in memory. Only when sealed. */
   read(): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
     if (this.#phase !== 'sealed') throw new Error(`read while ${this.#phase}`);
-    return this.#fileBytes === 0 ? this.#chunks : this.#readFileAndMemory();
+    return this.#fileBytes === 0 ? this.#memory.chunks : this.#readFileAndMemory();
   }
 
   /** The pieces are fresh memory: whoever reads may keep a reference while it sends. One at a time is counted. */
@@ -410,13 +363,11 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
       await (this.#file as SpillFile).read(piece, position);
       yield piece;
     }
-    yield* this.#chunks;
+    yield* this.#memory.chunks;
   }
 
   head(count: number): Uint8Array | Promise<Uint8Array> {
-    const chunks = this.read();
-    if (Symbol.iterator in chunks) return firstBytes(chunks, count);
-    return firstBytesOfFile(chunks, count);
+    return firstBytes(this.read(), count);
   }
 
   park(): boolean {
@@ -447,8 +398,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
 
   #free(): void {
     const held = this.#heldBytes;
-    this.#chunks = [];
-    this.#block = null;
+    this.#memory.clear();
     this.#heldBytes = 0;
     this.#file?.close();
     this.#file = null;
@@ -460,43 +410,4 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   #isPhase(phase: Phase): boolean {
     return this.#phase === phase;
   }
-}
-
-/** It would keep much more memory alive than it has bytes: a slice of a pool, or the small end of a chunk that was cut. */
-function isViewOfMore(chunk: Uint8Array): boolean {
-  return chunk.buffer.byteLength > 2 * chunk.length;
-}
-
-function copyOf(chunk: Uint8Array): Buffer {
-  const copy = Buffer.allocUnsafeSlow(chunk.length);
-  copy.set(chunk);
-  return copy;
-}
-
-function totalBytes(chunks: readonly Uint8Array[]): number {
-  let bytes = 0;
-  for (const chunk of chunks) bytes += chunk.length;
-  return bytes;
-}
-
-function firstBytes(chunks: Iterable<Uint8Array>, count: number): Uint8Array {
-  const taken: Uint8Array[] = [];
-  let bytes = 0;
-  for (const chunk of chunks) {
-    if (bytes >= count) break;
-    taken.push(chunk.subarray(0, count - bytes));
-    bytes += Math.min(chunk.length, count - bytes);
-  }
-  return Buffer.concat(taken);
-}
-
-async function firstBytesOfFile(chunks: AsyncIterable<Uint8Array>, count: number): Promise<Uint8Array> {
-  const taken: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of chunks) {
-    if (bytes >= count) break;
-    taken.push(chunk.subarray(0, count - bytes));
-    bytes += Math.min(chunk.length, count - bytes);
-  }
-  return Buffer.concat(taken);
 }

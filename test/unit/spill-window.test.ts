@@ -83,6 +83,7 @@ test('chunks pass through a small window, and reading goes on only when it has r
   const { buffer, file, start } = await openSpilled();
   file.holdWrites();
   assert.equal(buffer.append(chunk(48 * KIB, 'a')), true);
+  assert.equal(buffer.append(Buffer.from('some small ones')), true);
   const waits = buffer.append(chunk(48 * KIB, 'b'));
   assert.ok(waits instanceof Promise);
   file.letThrough();
@@ -90,6 +91,7 @@ test('chunks pass through a small window, and reading goes on only when it has r
   assert.equal(buffer.append(chunk(48 * KIB, 'c')), true);
   buffer.seal();
   const rest = ['a', 'b', 'c'].map((text) => chunk(48 * KIB, text));
+  rest.splice(1, 0, Buffer.from('some small ones'));
   assert.ok((await bytesOf(buffer)).equals(Buffer.concat([start, ...rest])));
   buffer.release();
 });
