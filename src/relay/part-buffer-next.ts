@@ -1,11 +1,4 @@
-import {
-  ChunkList,
-  firstBytes,
-  GATHER_BELOW_BYTES,
-  isViewOfMore,
-  LARGEST_BLOCK_BYTES,
-  totalBytes,
-} from './chunk-list.ts';
+import { ChunkList, firstBytes, GATHER_BELOW_BYTES, LARGEST_BLOCK_BYTES, totalBytes } from './chunk-list.ts';
 import type { HeldPayload } from './held-payload.ts';
 import type { BudgetedBuffer, MemoryBudget } from './memory-budget.ts';
 import type { SpillFile } from './spill-store.ts';
