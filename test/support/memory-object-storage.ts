@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type {
+  CallOptions,
   MultipartPosition,
   MultipartPrefixLister,
   ObjectHeaders,
@@ -111,7 +112,7 @@ export class MemoryObjectStorage implements ObjectStorage, MultipartPrefixLister
     });
   }
 
-  async deleteObjects(keys: readonly string[]): Promise<{ failedKeys: string[] }> {
+  async deleteObjects(keys: readonly string[], _options?: CallOptions): Promise<{ failedKeys: string[] }> {
     return this.#call({ operation: 'DeleteObjects', key: keys.join(' ') }, () => {
       for (const key of keys) this.objects.delete(key);
       return { failedKeys: [] };
