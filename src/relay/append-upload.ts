@@ -13,7 +13,7 @@ import type { Clock } from './clock.ts';
 import { type HeldPayload, joinPayloads } from './held-payload.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { uploadObjectHeaders } from './object-headers.ts';
-import { PartBuffer } from './part-buffer-next.ts';
+import { PartBuffer } from './part-buffer.ts';
 import { fitsOnePart, tailBytes, wholeParts } from './part-plan.ts';
 import { PartUploader, storeUnnamed } from './part-uploader.ts';
 import { UploadSizeExceededError } from './relay-errors.ts';

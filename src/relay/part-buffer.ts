@@ -1,70 +1,406 @@
-import type { Payload } from '../s3/object-storage.ts';
+import { ChunkList, firstBytes, GATHER_BELOW_BYTES, LARGEST_BLOCK_BYTES, totalBytes } from './chunk-list.ts';
+import type { HeldPayload } from './held-payload.ts';
+import type { BudgetedBuffer, MemoryBudget } from './memory-budget.ts';
+import type { SpillFile } from './spill-store.ts';
+import { MIN_SPILL_BYTES, SPILLED_HELD_BYTES } from './spill-victims.ts';
 
-/** Chunks below this size are gathered: a slow client's single bytes would cost more in bookkeeping than in bytes. */
-const GATHER_BELOW_BYTES = 4 * 1024;
-const GATHERED_BLOCK_BYTES = 16 * 1024;
+/** On their way into the file, at most. With one block being gathered it makes up SPILLED_HELD_BYTES. */
+const WINDOW_BYTES = SPILLED_HELD_BYTES - LARGEST_BLOCK_BYTES;
+/** Fewer bytes wait for more: a slow client's chunks would each be a call to the file system. */
+const WORTH_WRITING_BYTES = WINDOW_BYTES / 2;
+/** Read from the file at once. */
+const PIECE_BYTES = 64 * 1024;
+
+/** A buffer was sealed or released while a chunk waited for room in it: the chunk is not in it. */
+export class BufferClosedError extends Error {
+  override readonly name = 'BufferClosedError';
+}
+
+type Phase = 'memory' | 'spilling' | 'file' | 'sealed' | 'released';
+
+interface WaitingChunk {
+  readonly chunk: Uint8Array;
+  readonly resolve: (held: boolean) => void;
+  readonly reject: (reason: unknown) => void;
+}
 
 /**
- * The bytes of one part (or of its beginning) while they arrive. It grows with them, so that a slow client holds what
- * it has sent and no more; large chunks are kept as they came, without a copy.
+ * The bytes of one part (or of its beginning) while they arrive and until they are stored. It grows with them, so that
+ * a slow client holds what it has sent and little more; large chunks are kept as they came, without a copy.
+ *
+ * Its bytes are a file's, if it ever spilled, and after them those in memory:
+ * - memory: chunks are kept in memory, each with a grant of the budget;
+ * - spilling: what is in memory is being written; a new chunk waits for the end of it;
+ * - file: chunks go through a small window into the file. When the disk is full it is back in `memory`, with its file;
+ * - sealed: nothing is added any more; it is read, as often as need be;
+ * - released: it holds nothing.
  */
-export class PartBuffer implements Payload {
-  readonly #chunks: Uint8Array[] = [];
-  /** A block with room left; its used part is not in `#chunks` yet. */
-  #block: Buffer | null = null;
-  #blockUsed = 0;
+export class PartBuffer implements HeldPayload, BudgetedBuffer {
+  readonly expectedBytes: number;
+  readonly openedAtMs: number;
+  readonly #budget: MemoryBudget;
+  readonly #onFlushWanted: () => void;
+  readonly #signal: AbortSignal | undefined;
+  #phase: Phase = 'memory';
+  /** A large chunk needs nothing but memory. */
+  #fast: boolean;
+  /** Goes to a file as soon as it is worth it, pressure or not. */
+  #eager: boolean;
+  #flushWanted = false;
+  #parked = false;
+  readonly #memory = new ChunkList();
   #bytes = 0;
+  #heldBytes = 0;
+  #lastProgress: number;
+  #file: SpillFile | null = null;
+  #fileBytes = 0;
+  /** In phase `file`: memory of the chunks that are not written yet. */
+  #windowBytes = 0;
+  /** Set while something is being written; never rejects. */
+  #writing: Promise<void> | null = null;
+  #waiting: WaitingChunk | null = null;
+  #wantedBytes = 0;
+
+  /**
+   * @param expectedBytes what it will hold when it is full: the rest of the part, or of the upload when that is less.
+   *   More than a quarter of the memory goes to a file
+   * @param onFlushWanted its owner, who is not waiting in {@link append}, is to store what it holds and to release it
+   * @param signal a chunk that waits for room gives up when it aborts
+   */
+  constructor(budget: MemoryBudget, expectedBytes: number, onFlushWanted: () => void, signal?: AbortSignal) {
+    this.expectedBytes = expectedBytes;
+    this.openedAtMs = budget.nowMs;
+    this.#budget = budget;
+    this.#onFlushWanted = onFlushWanted;
+    this.#signal = signal;
+    this.#eager = budget.alwaysSpills(expectedBytes);
+    this.#fast = !this.#eager;
+    this.#lastProgress = budget.progress;
+    budget.addFilling(this);
+  }
 
   get bytes(): number {
     return this.#bytes;
   }
 
-  append(chunk: Uint8Array): void {
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  get lastProgress(): number {
+    return this.#lastProgress;
+  }
+
+  get wantedBytes(): number {
+    return this.#wantedBytes;
+  }
+
+  get spillable(): boolean {
+    return this.#phase === 'memory' && !this.#flushWanted;
+  }
+
+  get flushWanted(): boolean {
+    return this.#flushWanted;
+  }
+
+  get inMemory(): boolean {
+    return this.#fileBytes === 0;
+  }
+
+  /**
+   * Takes a chunk in; only one call at a time. While it waits the chunk stays the caller's, and is counted nowhere.
+   *
+   * @param chunk not changed by anybody from now on, if it has 4 KiB or more; smaller ones are copied
+   * @returns true: it is held. false: it is not, nor any of it: the caller stores what this buffer holds, releases it,
+   *   and gives the chunk to a fresh one. It is a promise only when there is something to wait for
+   * @throws the reason of the signal, or BufferClosedError, when the wait was given up (by rejecting)
+   */
+  append(chunk: Uint8Array): true | Promise<boolean> {
+    if (this.#fast && chunk.length >= GATHER_BELOW_BYTES) {
+      const held = chunk.buffer.byteLength;
+      if (held <= 2 * chunk.length && this.#budget.take(held)) {
+        this.#keep(chunk, held);
+        return true;
+      }
+    }
+    return this.#appendSlowly(chunk);
+  }
+
+  #appendSlowly(chunk: Uint8Array): true | Promise<boolean> {
+    if (this.#phase === 'sealed' || this.#phase === 'released') throw new BufferClosedError(`it is ${this.#phase}`);
+    if (this.#waiting !== null) throw new Error('another chunk is still waiting');
+    if (chunk.length === 0) return true;
+    if (this.#flushWanted) return Promise.resolve(false);
+    if (this.#phase === 'file') return this.#appendToFile(chunk);
+    if (this.#phase === 'spilling') return this.#wait(chunk);
+    if (this.#keepIfRoom(chunk)) return true;
+    const held = this.#wait(chunk);
+    // Unless it was given up at once.
+    if (this.#waiting !== null) this.#queueUp(chunk);
+    return held;
+  }
+
+  #keepIfRoom(chunk: Uint8Array): boolean {
+    const charge = this.#chargeFor(chunk);
+    if (charge > 0 && !this.#budget.takeReclaiming(charge)) return false;
+    this.#keep(chunk, charge);
+    return true;
+  }
+
+  #queueUp(chunk: Uint8Array): void {
+    this.#wantedBytes = this.#chargeFor(chunk);
+    this.#budget.wait(this);
+  }
+
+  #chargeFor(chunk: Uint8Array): number {
+    const charge = this.#memory.chargeFor(chunk);
+    if (charge > this.#budget.largestGrantBytes) {
+      throw new RangeError(`a chunk of ${charge} bytes is more than the memory budget`);
+    }
+    return charge;
+  }
+
+  /** Takes a chunk in whose memory has been granted. */
+  #keep(chunk: Uint8Array, charge: number): void {
+    this.#memory.add(chunk);
     this.#bytes += chunk.length;
-    if (chunk.length >= GATHER_BELOW_BYTES) {
-      this.#closeBlock();
-      this.#chunks.push(chunk);
+    this.#heldBytes += charge;
+    this.#lastProgress = this.#budget.progress;
+    if (this.#eager && this.#heldBytes >= MIN_SPILL_BYTES && this.#phase === 'memory') this.#budget.startSpill(this);
+  }
+
+  #wait(chunk: Uint8Array): Promise<boolean> {
+    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+    const signal = this.#signal;
+    if (signal === undefined) {
+      this.#waiting = { chunk, resolve, reject };
+      return promise;
+    }
+    const onAbort = () => this.#giveUpWaiting(signal.reason);
+    this.#waiting = { chunk, resolve, reject };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    return promise.finally(() => signal.removeEventListener('abort', onAbort));
+  }
+
+  #endWait(held: boolean): void {
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    this.#wantedBytes = 0;
+    waiting?.resolve(held);
+  }
+
+  #giveUpWaiting(reason: unknown): void {
+    const waiting = this.#waiting;
+    if (waiting === null) return;
+    this.#budget.stopWaiting(this);
+    this.#waiting = null;
+    this.#wantedBytes = 0;
+    waiting.reject(reason);
+  }
+
+  /** The budget: what it waits for is its own now. */
+  granted(): void {
+    if (this.#waiting === null) throw new Error('granted memory that it did not wait for');
+    this.#keep(this.#waiting.chunk, this.#wantedBytes);
+    this.#endWait(true);
+  }
+
+  /** The budget: its owner is to store and release it. */
+  wantFlush(): void {
+    this.#flushWanted = true;
+    this.#fast = false;
+    this.#budget.stopWaiting(this);
+    if (this.#waiting !== null) this.#endWait(false);
+    else this.#onFlushWanted();
+  }
+
+  /** The budget: moves what is in memory into the file. Never rejects. */
+  spill(): Promise<void> {
+    this.#phase = 'spilling';
+    this.#fast = false;
+    // A chunk that waits here goes into the file next.
+    this.#budget.stopWaiting(this);
+    this.#memory.cut();
+    this.#writing = this.#moveToFile(this.#memory.chunks);
+    return this.#writing;
+  }
+
+  async #moveToFile(chunks: readonly Uint8Array[]): Promise<void> {
+    const chunkCount = chunks.length;
+    const bytes = totalBytes(chunks);
+    try {
+      const file = await this.#openFile();
+      if (this.#isPhase('spilling')) await file.write(chunks, bytes, this.#fileBytes);
+    } catch (error) {
+      this.#writing = null;
+      this.#spillFailed(error);
       return;
     }
-    let rest = chunk;
-    while (rest.length > 0) {
-      this.#block ??= Buffer.allocUnsafeSlow(GATHERED_BLOCK_BYTES);
-      const taken = rest.subarray(0, this.#block.length - this.#blockUsed);
-      this.#block.set(taken, this.#blockUsed);
-      this.#blockUsed += taken.length;
-      rest = rest.subarray(taken.length);
-      if (this.#blockUsed === this.#block.length) this.#closeBlock();
+    this.#writing = null;
+    // Sealed meanwhile: it is about to be sent, from memory, and gives that back soon.
+    if (!this.#isPhase('spilling')) return;
+    this.#memory.dropFirst(chunkCount);
+    this.#fileBytes += bytes;
+    this.#windowBytes = 0;
+    this.#phase = 'file';
+    const freed = this.#heldBytes - SPILLED_HELD_BYTES;
+    this.#heldBytes = SPILLED_HELD_BYTES;
+    this.#budget.give(freed);
+    if (this.#waiting !== null) this.#startWriting();
+  }
+
+  async #openFile(): Promise<SpillFile> {
+    this.#file ??= await this.#budget.spillStore.create();
+    return this.#file;
+  }
+
+  #appendToFile(chunk: Uint8Array): true | Promise<boolean> {
+    const charge = this.#memory.chargeFor(chunk);
+    if (this.#windowBytes + charge > WINDOW_BYTES) {
+      const held = this.#wait(chunk);
+      this.#startWriting();
+      return held;
     }
+    this.#windowBytes += this.#memory.add(chunk);
+    // What a large chunk keeps alive counts in full; what is still being gathered has its block beside the window.
+    if (chunk.length >= GATHER_BELOW_BYTES) this.#windowBytes += charge - chunk.length;
+    this.#bytes += chunk.length;
+    this.#lastProgress = this.#budget.progress;
+    this.#startWriting();
+    return true;
   }
 
-  /** Puts bytes in front: a tail that was stored before. */
-  prepend(chunks: readonly Uint8Array[]): void {
-    this.#chunks.unshift(...chunks);
-    for (const chunk of chunks) this.#bytes += chunk.length;
+  #startWriting(): void {
+    if (this.#writing === null && this.#isWorthWriting()) this.#writing = this.#writeWindow();
   }
 
-  /** What is sent to S3, and sent again in a retry. Nothing is appended any more once it has been read. */
-  read(): readonly Uint8Array[] {
-    this.#closeBlock();
-    return this.#chunks;
+  #isWorthWriting(): boolean {
+    return this.#waiting !== null || this.#windowBytes >= WORTH_WRITING_BYTES;
   }
 
-  /** The first bytes, at most `count`, for telling the content's type. */
-  head(count: number): Uint8Array {
-    const taken: Uint8Array[] = [];
-    let bytes = 0;
-    for (const chunk of this.read()) {
-      if (bytes >= count) break;
-      taken.push(chunk.subarray(0, count - bytes));
-      bytes += Math.min(chunk.length, count - bytes);
+  /**
+   * Writes as long as it is worth it. The waiting chunk goes along, so that a large one needs no window. What is left
+   * in the end stays in memory.
+   */
+  async #writeWindow(): Promise<void> {
+    while (this.#phase === 'file' && this.#isWorthWriting()) {
+      const waiting = this.#waiting;
+      if (waiting !== null) this.#windowBytes += this.#memory.cut();
+      const { chunks } = this.#memory;
+      const chunkCount = chunks.length;
+      const windowBytes = this.#windowBytes;
+      const bytes = totalBytes(chunks);
+      const batch = waiting === null ? [...chunks] : [...chunks, waiting.chunk];
+      try {
+        await (this.#file as SpillFile).write(batch, bytes + (waiting?.chunk.length ?? 0), this.#fileBytes);
+      } catch (error) {
+        this.#writing = null;
+        this.#spillFailed(error);
+        return;
+      }
+      if (this.#isPhase('released')) break;
+      this.#memory.dropFirst(chunkCount);
+      this.#windowBytes -= windowBytes;
+      this.#fileBytes += bytes;
+      // Given up meanwhile: then its bytes lie behind the end of ours, and are written over.
+      if (waiting === null || waiting !== this.#waiting) continue;
+      this.#fileBytes += waiting.chunk.length;
+      this.#bytes += waiting.chunk.length;
+      this.#lastProgress = this.#budget.progress;
+      this.#endWait(true);
     }
-    return Buffer.concat(taken);
+    this.#writing = null;
   }
 
-  #closeBlock(): void {
-    if (this.#block === null) return;
-    if (this.#blockUsed > 0) this.#chunks.push(this.#block.subarray(0, this.#blockUsed));
-    this.#block = null;
-    this.#blockUsed = 0;
+  /** Nothing is lost: what was to be written is still in memory. */
+  #spillFailed(error: unknown): void {
+    this.#budget.spillStore.failed(error);
+    if (this.#phase !== 'spilling' && this.#phase !== 'file') return;
+    this.#phase = 'memory';
+    this.#eager = false;
+    this.#fast = !this.#flushWanted;
+    const waiting = this.#waiting;
+    if (waiting === null) return;
+    if (this.#keepIfRoom(waiting.chunk)) this.#endWait(true);
+    else this.#queueUp(waiting.chunk);
+  }
+
+  /** No more chunks: it is about to be sent to S3, and to be released soon. A chunk that waits is turned away. */
+  seal(): void {
+    if (this.#phase === 'sealed') return;
+    if (this.#phase === 'released') throw new BufferClosedError('it is released');
+    this.#leaveBudgetsCare('it was sealed');
+    this.#memory.cut();
+    this.#phase = 'sealed';
+    this.#budget.addInFlight(this.#heldBytes);
+  }
+
+  #leaveBudgetsCare(reason: string): void {
+    this.#fast = false;
+    this.#giveUpWaiting(new BufferClosedError(reason));
+    this.#budget.removeFilling(this);
+  }
+
+  /** What is sent to S3, and sent again in a retry: plain chunks when all is in memory. Only when sealed. */
+  read(): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+    if (this.#phase !== 'sealed') throw new Error(`read while ${this.#phase}`);
+    return this.#fileBytes === 0 ? this.#memory.chunks : this.#readFileAndMemory();
+  }
+
+  /** The pieces are fresh memory: whoever reads may keep a reference while it sends. One at a time is counted. */
+  async *#readFileAndMemory(): AsyncGenerator<Uint8Array> {
+    await this.#writing;
+    for (let position = 0; position < this.#fileBytes; position += PIECE_BYTES) {
+      const piece = Buffer.allocUnsafeSlow(Math.min(PIECE_BYTES, this.#fileBytes - position));
+      await (this.#file as SpillFile).read(piece, position);
+      yield piece;
+    }
+    yield* this.#memory.chunks;
+  }
+
+  head(count: number): Uint8Array | Promise<Uint8Array> {
+    return firstBytes(this.read(), count);
+  }
+
+  park(): boolean {
+    if (this.#phase !== 'sealed' || this.#fileBytes > 0 || this.#writing !== null || this.#parked) return false;
+    this.#parked = true;
+    this.#budget.addInFlight(-this.#heldBytes);
+    return true;
+  }
+
+  unpark(): void {
+    if (!this.#parked) return;
+    this.#parked = false;
+    this.#budget.addInFlight(this.#heldBytes);
+  }
+
+  release(): void {
+    if (this.#phase === 'released') return;
+    this.unpark();
+    if (this.#phase !== 'sealed') {
+      this.#leaveBudgetsCare('it was released');
+      this.#budget.addInFlight(this.#heldBytes);
+    }
+    this.#phase = 'released';
+    // What is being written is still in use.
+    if (this.#writing === null) this.#free();
+    else void this.#writing.then(() => this.#free());
+  }
+
+  #free(): void {
+    const held = this.#heldBytes;
+    this.#memory.clear();
+    this.#heldBytes = 0;
+    this.#file?.close();
+    this.#file = null;
+    this.#budget.addInFlight(-held);
+    this.#budget.give(held);
+  }
+
+  /** For after an await: what the compiler believes to know about the phase is old by then. */
+  #isPhase(phase: Phase): boolean {
+    return this.#phase === phase;
   }
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { MemoryBudget } from '../../src/relay/memory-budget.ts';
 import { MergeBuffer } from '../../src/relay/merge-buffer.ts';
-import { PartBuffer } from '../../src/relay/part-buffer-next.ts';
+import { PartBuffer } from '../../src/relay/part-buffer.ts';
 import { openSpillStore, SpillSpaceError } from '../../src/relay/spill-store.ts';
 import { SPILLED_HELD_BYTES } from '../../src/relay/spill-victims.ts';
 

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { joinPayloads } from '../../src/relay/held-payload.ts';
 import { MemoryBudget } from '../../src/relay/memory-budget.ts';
-import { BufferClosedError, PartBuffer } from '../../src/relay/part-buffer-next.ts';
+import { BufferClosedError, PartBuffer } from '../../src/relay/part-buffer.ts';
 import { SpillStore } from '../../src/relay/spill-store.ts';
 
 const KIB = 1024;

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { type HeldPayload, joinPayloads } from '../../src/relay/held-payload.ts';
 import { MemoryBudget } from '../../src/relay/memory-budget.ts';
 import { MergeBuffer } from '../../src/relay/merge-buffer.ts';
-import { PartBuffer } from '../../src/relay/part-buffer-next.ts';
+import { PartBuffer } from '../../src/relay/part-buffer.ts';
 import { type SpillHandle, SpillSpaceError, SpillStore } from '../../src/relay/spill-store.ts';
 import { TailMemory } from '../../src/relay/tail-memory.ts';
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { MemoryBudget } from '../../src/relay/memory-budget.ts';
-import { PartBuffer } from '../../src/relay/part-buffer-next.ts';
+import { PartBuffer } from '../../src/relay/part-buffer.ts';
 import { openSpillStore } from '../../src/relay/spill-store.ts';
 
 const MIB = 1024 * 1024;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryBudget } from '../../src/relay/memory-budget.ts';
-import { PartBuffer } from '../../src/relay/part-buffer-next.ts';
+import { PartBuffer } from '../../src/relay/part-buffer.ts';
 import { type SpillHandle, SpillStore } from '../../src/relay/spill-store.ts';
 import { SPILLED_HELD_BYTES } from '../../src/relay/spill-victims.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HeldPayload } from '../../src/relay/held-payload.ts';
 import { MemoryBudget } from '../../src/relay/memory-budget.ts';
-import { PartBuffer } from '../../src/relay/part-buffer-next.ts';
+import { PartBuffer } from '../../src/relay/part-buffer.ts';
 import { SpillStore } from '../../src/relay/spill-store.ts';
 import { TailMemory } from '../../src/relay/tail-memory.ts';
 
