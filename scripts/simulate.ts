@@ -6,10 +6,13 @@
  *   npm run simulate -- --seed 4711        one run, step by step
  *   npm run simulate -- --mutants          breaks the store on purpose; fails when that is not noticed
  */
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { runMutants } from '../test/simulation/run-mutants.ts';
 import { runSimulation } from '../test/simulation/run-simulation.ts';
 import { installVirtualTimers } from '../test/simulation/virtual-timers.ts';
 
+/** More seeds that break something say nothing new. */
 const MOST_FAILURES = 20;
 
 const { values } = parseArgs({
@@ -18,12 +21,30 @@ const { values } = parseArgs({
     seeds: { type: 'string' },
     seconds: { type: 'string' },
     from: { type: 'string', default: '1' },
+    first: { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
   },
 });
 
-installVirtualTimers();
-process.exitCode = values.seed === undefined ? await runMany() : await runOne(Number(values.seed));
+process.exitCode = await run();
+
+async function run(): Promise<number> {
+  if (values.mutants) return runAllMutants(Number(values.seconds ?? 60));
+  installVirtualTimers();
+  return values.seed === undefined ? runMany() : runOne(Number(values.seed));
+}
+
+async function runAllMutants(secondsEach: number): Promise<number> {
+  let survivors = 0;
+  for await (const { mutant, noticed } of runMutants(fileURLToPath(import.meta.url), secondsEach)) {
+    if (noticed === null) survivors += 1;
+    console.log(
+      `${noticed === null ? 'SURVIVES' : 'noticed '}  ${mutant.name}${noticed === null ? '' : ` (${noticed})`}`,
+    );
+  }
+  console.log(survivors === 0 ? 'every mutant was noticed' : `${survivors} mutants were not noticed`);
+  return survivors === 0 ? 0 : 1;
+}
 
 async function runOne(seed: number): Promise<number> {
   const { trace, violation, steps, state } = await runSimulation(seed, { traces: true });
@@ -36,12 +57,13 @@ async function runMany(): Promise<number> {
   const first = Number(values.from);
   const last = values.seeds === undefined ? Number.POSITIVE_INFINITY : first + Number(values.seeds) - 1;
   const until = values.seconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + Number(values.seconds) * 1000;
+  const most = values.first ? 1 : MOST_FAILURES;
   const startedAt = Date.now();
   const broken: number[] = [];
   const states = new Map<string, number>();
   let runs = 0;
   let steps = 0;
-  for (let seed = first; seed <= last && Date.now() < until && broken.length < MOST_FAILURES; seed += 1) {
+  for (let seed = first; seed <= last && Date.now() < until && broken.length < most; seed += 1) {
     const result = await runSimulation(seed, { traces: false });
     runs += 1;
     steps += result.steps;

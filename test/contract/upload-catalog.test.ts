@@ -1,20 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { type TestContext, test } from 'node:test';
-import { sql } from 'kysely';
-import { DiscardCatalog } from '../../src/catalog/discard-catalog.ts';
-import { type Claim, type NewUpload, UploadCatalog } from '../../src/catalog/upload-catalog.ts';
-import { forEachTestDatabase } from '../support/test-database.ts';
+import { test } from 'node:test';
+import type { Claim, NewUpload, UploadCatalogPort } from '../../src/catalog/upload-catalog.ts';
+import { forEachTestCatalog } from '../support/test-catalog.ts';
 
 const P = 100;
 
-forEachTestDatabase((kind, open) => {
-  const setUp = async (t: TestContext) => {
-    const database = await open(t);
-    const catalog = new UploadCatalog(database, { uploadExpiresSecs: 60, discardRecheckSecs: 1800 });
-    return { database, catalog, discards: new DiscardCatalog(database) };
-  };
-  const create = (catalog: UploadCatalog, wishes: Partial<NewUpload> = {}) =>
+forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, setUp) => {
+  const create = (catalog: UploadCatalogPort, wishes: Partial<NewUpload> = {}) =>
     catalog.create({
       uploadId: randomUUID(),
       owner: 'public',
@@ -78,7 +71,7 @@ forEachTestDatabase((kind, open) => {
   });
 
   test(`${kind}: a takeover before the multipart upload takes a fresh key and discards the old one`, async (t) => {
-    const { catalog, discards, database } = await setUp(t);
+    const { catalog, discards, letTimePass } = await setUp(t);
     const { uploadId, objectKey } = await create(catalog);
     await catalog.claim(claimOf(uploadId, 0));
     const takeover = claimOf(uploadId, 0);
@@ -87,10 +80,10 @@ forEachTestDatabase((kind, open) => {
     assert.equal(claimed?.objectKey, objectKey.replace(/[^/]+$/, takeover.freshKeyName));
     const [discard] = await discards.findUndone(10);
     assert.equal(discard?.objectKey, objectKey);
-    const { rows } = await sql<{ later: boolean }>`SELECT recheck_at > now() AS later FROM discards`.execute(
-      database.db,
-    );
-    assert.equal(rows[0]?.later, true);
+    await discards.settleDeleted([discard?.discardId ?? 0]);
+    assert.deepEqual(await discards.findDueForRecheck(10), []);
+    await letTimePass(1801);
+    assert.equal((await discards.findDueForRecheck(10))[0]?.objectKey, objectKey);
   });
 
   test(`${kind}: a takeover with a multipart upload keeps the key and contests what may have been sent`, async (t) => {
@@ -329,7 +322,7 @@ forEachTestDatabase((kind, open) => {
   });
 
   test(`${kind}: what a running writer may still send is looked at once more`, async (t) => {
-    const { catalog, discards, database } = await setUp(t);
+    const { catalog, discards, letTimePass } = await setUp(t);
     const { uploadId } = await create(catalog);
     await catalog.claim(claimOf(uploadId, 0));
     await catalog.terminate(uploadId);
@@ -338,7 +331,7 @@ forEachTestDatabase((kind, open) => {
     await discards.settleDeleted(undone.map((it) => it.discardId));
     assert.deepEqual(await discards.findUndone(10), []);
     assert.deepEqual(await discards.findDueForRecheck(10), []);
-    await sql`UPDATE discards SET recheck_at = now() - interval '1 second'`.execute(database.db);
+    await letTimePass(1801);
     const due = await discards.findDueForRecheck(10);
     assert.equal(due.length, 1);
     await discards.drop(due.map((it) => it.discardId));
@@ -346,16 +339,15 @@ forEachTestDatabase((kind, open) => {
   });
 
   test(`${kind}: only open uploads whose time is over expire, and nobody writes to them before`, async (t) => {
-    const { catalog, database } = await setUp(t);
+    const { catalog, database, letTimePass } = await setUp(t);
     const overdue = await create(catalog);
-    const fresh = await create(catalog);
     const finished = await create(catalog, { lengthBytes: 1 });
     const claim = claimOf(finished.uploadId, 0);
     await catalog.claim(claim);
     const step = { uploadId: finished.uploadId, token: claim.token, fromBytes: 0, toBytes: 1 };
     await database.transaction((trx) => catalog.finishSingle(trx, { ...step, unclean: false, detectedType: null }));
-    await sql`UPDATE uploads SET expires_at = now() - interval '1 second' WHERE id IN (${overdue.uploadId},
-      ${finished.uploadId})`.execute(database.db);
+    await letTimePass(61);
+    const fresh = await create(catalog);
     assert.equal((await catalog.find(overdue.uploadId))?.overdue, true);
     assert.equal((await catalog.find(finished.uploadId))?.overdue, false);
     assert.equal(await catalog.claim(claimOf(overdue.uploadId, 0)), null);
@@ -368,11 +360,11 @@ forEachTestDatabase((kind, open) => {
   });
 
   test(`${kind}: a writer that only waits for bytes keeps its upload from expiring`, async (t) => {
-    const { catalog, database } = await setUp(t);
+    const { catalog, letTimePass } = await setUp(t);
     const { uploadId } = await create(catalog);
     const claim = claimOf(uploadId, 0);
     await catalog.claim(claim);
-    await sql`UPDATE uploads SET expires_at = now() + interval '1 second'`.execute(database.db);
+    await letTimePass(59);
     assert.equal(await catalog.look(uploadId, claim.token), true);
     const { expiresAt } = (await catalog.find(uploadId)) as { expiresAt: Date };
     assert.ok(expiresAt.getTime() > Date.now() + 30_000);
@@ -399,10 +391,10 @@ forEachTestDatabase((kind, open) => {
   });
 
   test(`${kind}: a completion that nobody carries on is found after a minute`, async (t) => {
-    const { catalog, database } = await setUp(t);
+    const { catalog, letTimePass } = await setUp(t);
     const { uploadId } = await create(catalog, { lengthBytes: 0, state: 'completing' });
     assert.deepEqual(await catalog.findStuckCompletions(10), []);
-    await sql`UPDATE uploads SET created_at = now() - interval '2 minutes'`.execute(database.db);
+    await letTimePass(120);
     assert.deepEqual(await catalog.findStuckCompletions(10), [uploadId]);
     assert.equal(await catalog.giveUpCompleting(uploadId, 'lost'), true);
     assert.deepEqual(await catalog.findStuckCompletions(10), []);
