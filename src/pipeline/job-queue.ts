@@ -126,9 +126,11 @@ class PgBossQueue implements JobQueue {
     { concurrency }: WorkOptions,
     handler: (job: RunningJob<JobData[Q]>) => Promise<void>,
   ): Promise<void> {
+    const { idlePollSecs, options } = QUEUE_DEFINITIONS[queue];
     const polling = {
-      pollingIntervalSeconds: 1, // only where LISTEN is not to be had, as behind a transaction pooler
-      notifyPollingIntervalSeconds: QUEUE_DEFINITIONS[queue].idlePollSecs,
+      // Of a queue with `notify`: only where LISTEN is not to be had, as behind a transaction pooler.
+      pollingIntervalSeconds: options.notify === true ? 1 : idlePollSecs,
+      notifyPollingIntervalSeconds: idlePollSecs,
     };
     await this.#boss.work<JobData[Q]>(queue, { localConcurrency: concurrency, ...polling }, async (jobs) => {
       for (const job of jobs) {
