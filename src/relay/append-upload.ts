@@ -100,7 +100,11 @@ class Append {
     }, LONE_HEARTBEAT_MS);
     try {
       for (let chunk = await this.#body.next(); chunk !== null; chunk = await this.#body.next()) {
-        if (this.#buffer?.flushWanted) await this.#flush();
+        if (this.#buffer?.flushWanted) {
+          // All is here but the end of the message. A segment would make an open upload that has all its bytes.
+          if (this.#position === this.#ledger.upload.lengthBytes) return 'complete';
+          await this.#flush();
+        }
         await this.#takeChunk(chunk);
       }
       return this.#body.end ?? 'complete';

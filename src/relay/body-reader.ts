@@ -11,8 +11,8 @@ export type BodyEnd = 'complete' | 'cut' | 'stopped' | 'idle';
 /** A request's body: an `IncomingMessage`, or any Readable (whose end is then the whole message). */
 export type BodySource = Readable & { readonly complete?: boolean };
 
-/** What may wait here unread before the socket is paused, in bytes. */
-const READ_AHEAD_BYTES = 256 * 1024;
+/** What may wait here unread before the socket is paused, in bytes: a chunk or two, since no budget counts it. */
+const READ_AHEAD_BYTES = 64 * 1024;
 
 const NOTHING = Buffer.alloc(0);
 

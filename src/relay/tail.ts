@@ -14,6 +14,7 @@ import type { MemoryBudget } from './memory-budget.ts';
 import { MergeBuffer } from './merge-buffer.ts';
 import { tailBytes } from './part-plan.ts';
 import { withS3Retry } from './s3-retry.ts';
+import { SpillSpaceError } from './spill-store.ts';
 
 /** With this many segments the next PATCH rewrites them as one. */
 export const MAX_TAIL_SEGMENTS = 64;
@@ -32,6 +33,15 @@ export class TailDamagedError extends RelayError {
 
   constructor(uploadId: string, message: string) {
     super('upload_damaged', 500, `upload ${uploadId}: ${message}`);
+  }
+}
+
+/** A tail is too large for what is left of the memory, and the disk is full: for now. */
+export class MemorySpentError extends RelayError {
+  override readonly name = 'MemorySpentError';
+
+  constructor(cause: Error) {
+    super('memory_spent', 503, 'there is no room for the bytes that this request continues', { cause });
   }
 }
 
@@ -89,6 +99,7 @@ async function loadSegment(
       if (read <= segment.bytes) await into.append(chunk);
     }
   } catch (error) {
+    if (error instanceof SpillSpaceError) throw new MemorySpentError(error);
     throw new S3Error('GetObject', 'BodyCut', null, 'unknown', { cause: error });
   }
   if (read !== segment.bytes) throw new S3Error('GetObject', 'BodyCut', null, 'unknown');

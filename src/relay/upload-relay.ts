@@ -27,6 +27,7 @@ import {
   UploadSizeExceededError,
 } from './relay-errors.ts';
 import type { TailMemory } from './tail-memory.ts';
+import { newUploadCounters } from './upload-counters.ts';
 import { type EndOfBytes, UploadLedger } from './upload-ledger.ts';
 
 /** Without a common lock: a writer that has not been heard of for so long is taken over, and how long one waits for that. */
@@ -100,6 +101,8 @@ export interface Appended {
 
 export class UploadRelay {
   readonly settings: RelaySettings;
+  /** For the metrics; whoever puts the relay together counts in it what happens outside of it. */
+  readonly counters = newUploadCounters();
   readonly #dependencies: RelayDependencies;
 
   constructor(settings: RelaySettings, dependencies: RelayDependencies) {
@@ -134,6 +137,7 @@ export class UploadRelay {
     };
     if (lengthBytes === 0) return { upload: await this.#createEmpty(newUpload), bodyEnd: 'complete' };
     const created = await this.#dependencies.catalog.create(newUpload);
+    this.counters.created += 1;
     if (body === null || created.writer === null) return { upload: created, bodyEnd: 'complete' };
     try {
       return await this.#append(created, body);
@@ -199,6 +203,7 @@ export class UploadRelay {
       this.#assertAlive(await this.#find(uploadId));
       throw new UploadNotFoundError(uploadId);
     }
+    this.counters.terminated += 1;
     this.#dependencies.discards.kick();
     if (ended.hadFile) this.#dependencies.events.publish({ type: 'deleted', fileId: uploadId });
   }
@@ -209,6 +214,7 @@ export class UploadRelay {
       await catalog.create(newUpload, trx);
       await end.enqueueCompletion(trx, newUpload.uploadId);
     });
+    this.counters.created += 1;
     return completer.complete(newUpload.uploadId, true);
   }
 
@@ -222,12 +228,17 @@ export class UploadRelay {
       throw new UploadSizeExceededError(claimed.uploadId, lengthBytes);
     }
     using reader = new BodyReader(body.source, this.settings.idleBodyMs, body.stop);
+    let countedBytes = offsetBytes;
     const tail = tailBytes(offsetBytes, partBytes) === 0 ? [] : await catalog.findTail(claimed.uploadId);
     const appended = await appendToUpload(ledger, tail, reader, {
       ...{ storage, clock, budget, tails, end, isLockShared },
       maxUploadBytes: this.settings.maxUploadBytes,
       maxParts: this.settings.maxParts,
-      onCommitted: (upload) => this.#publishProgress(upload),
+      onCommitted: (upload) => {
+        this.counters.committedBytes += upload.offsetBytes - countedBytes;
+        countedBytes = upload.offsetBytes;
+        this.#publishProgress(upload);
+      },
     });
     if (tail.length > 0) discards.kick();
     if (appended.upload.state !== 'completing') return appended;
@@ -238,7 +249,9 @@ export class UploadRelay {
     const { events } = this.#dependencies;
     const { uploadId, offsetBytes, lengthBytes } = upload;
     events.publish({ type: 'progress', uploadId, offset: offsetBytes, length: lengthBytes });
-    if (upload.state === 'finished') events.publish({ type: 'finished', fileId: uploadId });
+    if (upload.state !== 'finished') return;
+    this.counters.finished += 1;
+    events.publish({ type: 'finished', fileId: uploadId });
   }
 
   async #find(uploadId: string): Promise<UploadRecord> {

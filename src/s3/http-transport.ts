@@ -84,7 +84,10 @@ const CALL_TIMEOUT_MS = 600_000;
  */
 const POOLED_SOCKET_MS = 4_000;
 
-/** Bytes handed to the socket before we wait for it. They are references to the payload's chunks, not copies. */
+/**
+ * Bytes handed to the socket before we wait for it, of a payload that is in memory anyway: they are references to its
+ * chunks, not copies. One that is read from elsewhere is read no faster than the socket takes it.
+ */
 const WRITE_AHEAD_BYTES = 1024 * 1024;
 
 export class HttpTransport {
@@ -220,13 +223,13 @@ class BodyWriter {
     const chunks = this.#body.read();
     if (Symbol.iterator in chunks) {
       for (const chunk of chunks) {
-        if (this.#write(chunk)) await this.#drained();
+        if (!this.#write(chunk) && this.#req.writableLength >= WRITE_AHEAD_BYTES) await this.#drained();
         if (this.#over()) return;
       }
     } else {
       for await (const chunk of chunks) {
         if (this.#over()) return;
-        if (this.#write(chunk)) await this.#drained();
+        if (!this.#write(chunk)) await this.#drained();
       }
     }
     if (this.#over()) return;
@@ -246,12 +249,12 @@ class BodyWriter {
     return this.#req.destroyed || (this.#stopped && this.#written !== this.#body.bytes);
   }
 
-  /** @returns true when the connection has enough for now */
+  /** @returns false when the connection has enough for now */
   #write(chunk: Uint8Array): boolean {
     const { bytes } = this.#body;
     if (bytes !== null && this.#written + chunk.byteLength > bytes) throw new Error(`more than ${bytes} bytes read`);
     this.#written += chunk.byteLength;
-    return !this.#req.write(chunk) && this.#req.writableLength >= WRITE_AHEAD_BYTES;
+    return this.#req.write(chunk);
   }
 
   #drained(): Promise<void> {
