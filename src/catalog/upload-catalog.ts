@@ -128,7 +128,10 @@ export class UploadCatalog {
    * Another's token in the row means a takeover: that writer may still be sending. What it may have sent becomes
    * contested; as long as there is no multipart upload, the bytes get a fresh key, which it does not know.
    *
-   * @returns null when the row does not match: {@link find} tells why
+   * A declared length that is the offset is not written here but by the commit that ends the upload: an open row never
+   * says that it has all its bytes, since whoever reads that would take it for done (V3).
+   *
+   * @returns the row, with the length as declared; null when the row does not match: {@link find} tells why
    */
   async claim(claim: Claim): Promise<UploadRecord | null> {
     const declared = sql`${claim.declaredLengthBytes}::bigint`;
@@ -150,7 +153,7 @@ export class UploadCatalog {
         writer = ${claim.token}::uuid,
         writer_seen_at = now(),
         expires_at = ${this.#expiry},
-        length_bytes = coalesce(u.length_bytes, ${declared}),
+        length_bytes = coalesce(u.length_bytes, nullif(${declared}, u.offset_bytes)),
         dirty = u.dirty OR old.writer IS NOT NULL,
         contested_to = CASE WHEN old.writer IS NULL THEN u.contested_to ELSE greatest(u.contested_to, u.sent_up_to) END,
         sent_up_to = CASE WHEN u.s3_upload_id IS NULL THEN u.sent_up_to
@@ -159,7 +162,9 @@ export class UploadCatalog {
           THEN regexp_replace(u.object_key, '[^/]+$', ${claim.freshKeyName}) ELSE u.object_key END
       FROM old WHERE u.id = old.id
       RETURNING ${uploadColumns}`.execute(this.#db);
-    return rows[0] === undefined ? null : toUploadRecord(rows[0]);
+    if (rows[0] === undefined) return null;
+    const claimed = toUploadRecord(rows[0]);
+    return { ...claimed, lengthBytes: claimed.lengthBytes ?? claim.declaredLengthBytes };
   }
 
   /** In the order of the bytes. Only a claimed upload's tail holds still. */
@@ -282,10 +287,10 @@ export class UploadCatalog {
           ),`;
     const { rows } = await sql`
       WITH moved AS (
-        UPDATE uploads SET offset_bytes = ${step.toBytes}, state = 'completing', writer = NULL,
+        UPDATE uploads SET offset_bytes = ${step.toBytes}, length_bytes = ${step.toBytes}, state = 'completing', writer = NULL,
           dirty = dirty OR ${step.unclean}, detected_type = coalesce(detected_type, ${step.detectedType}),
           writer_seen_at = now(), expires_at = ${this.#expiry}
-        WHERE ${ownedAt(step)} AND length_bytes = ${step.toBytes} RETURNING id, dirty
+        WHERE ${ownedAt(step)} AND coalesce(length_bytes, ${step.toBytes}) = ${step.toBytes} RETURNING id, dirty
       ), ${stored} ${this.#discardTail()}
       SELECT id FROM moved`.execute(trx);
     return rows.length === 1;
@@ -302,9 +307,10 @@ export class UploadCatalog {
   ): Promise<UploadRecord | null> {
     const { rows } = await sql<UploadRow>`
       WITH moved AS (
-        UPDATE uploads u SET offset_bytes = ${step.toBytes}, state = 'finished', finished_at = now(), writer = NULL,
+        UPDATE uploads u SET offset_bytes = ${step.toBytes}, length_bytes = ${step.toBytes}, state = 'finished',
+          finished_at = now(), writer = NULL,
           dirty = dirty OR ${step.unclean}, detected_type = coalesce(detected_type, ${step.detectedType})
-        WHERE ${ownedAt(step)} AND length_bytes = ${step.toBytes} AND s3_upload_id IS NULL RETURNING ${uploadColumns}
+        WHERE ${ownedAt(step)} AND coalesce(length_bytes, ${step.toBytes}) = ${step.toBytes} AND s3_upload_id IS NULL RETURNING ${uploadColumns}
       ), ${this.#discardTail()}, ${this.#discardLeftovers()}
       SELECT * FROM moved`.execute(trx);
     return rows[0] === undefined ? null : toUploadRecord(rows[0]);

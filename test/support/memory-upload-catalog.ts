@@ -77,7 +77,9 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
         writer: claim.token,
         writerSeenAtMs: this.#now,
         expiresAtMs: this.#expiry,
-        lengthBytes: old.lengthBytes ?? claim.declaredLengthBytes,
+        // What is the offset already is written by the commit that ends the upload.
+        lengthBytes:
+          old.lengthBytes ?? (claim.declaredLengthBytes === old.offsetBytes ? null : claim.declaredLengthBytes),
         dirty: old.dirty || takesOver,
         contestedTo: takesOver ? Math.max(old.contestedTo, old.sentUpTo) : old.contestedTo,
         sentUpTo:
@@ -87,7 +89,8 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
         objectKey: takesFreshKey ? old.objectKey.replace(/[^/]+$/, claim.freshKeyName) : old.objectKey,
       };
       this.#put(tables, row);
-      return this.#record(row);
+      const claimed = this.#record(row);
+      return { ...claimed, lengthBytes: claimed.lengthBytes ?? claim.declaredLengthBytes };
     });
   }
 
@@ -185,7 +188,7 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
     return this.#update(
       'commitLast',
       step.uploadId,
-      (row) => isOwnedAt(row, step) && row.lengthBytes === step.toBytes,
+      (row) => isOwnedAt(row, step) && (row.lengthBytes ?? step.toBytes) === step.toBytes,
       (row, tables) => {
         if (step.part !== null) addPart(tables, row.uploadId, step.part);
         const dirty = row.dirty || step.unclean;
@@ -193,6 +196,7 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
         return {
           ...this.#seen(),
           offsetBytes: step.toBytes,
+          lengthBytes: step.toBytes,
           state: 'completing',
           writer: null,
           dirty,
@@ -207,10 +211,11 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
     return this.#database.write(trx, 'finishSingle', (tables) => {
       const old = tables.uploads.get(step.uploadId);
       if (old === undefined || !isOwnedAt(old, step)) return null;
-      if (old.lengthBytes !== step.toBytes || old.s3UploadId !== null) return null;
+      if ((old.lengthBytes ?? step.toBytes) !== step.toBytes || old.s3UploadId !== null) return null;
       const row: MemoryUpload = {
         ...old,
         offsetBytes: step.toBytes,
+        lengthBytes: step.toBytes,
         state: 'finished',
         finishedAtMs: this.#now,
         writer: null,
