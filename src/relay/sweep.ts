@@ -54,6 +54,7 @@ export class Sweeper {
   #timer: NodeJS.Timeout | null = null;
   /** Turns come one after the other, whoever asks for them. */
   #lastTurn: Promise<unknown> = Promise.resolve();
+  #lastTurnOfTimer: Promise<void> = Promise.resolve();
   #nextMarkerMs = 0;
   #completionsAfter: string | null = null;
 
@@ -73,6 +74,7 @@ export class Sweeper {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#stop.abort();
+    await this.#lastTurnOfTimer;
     await this.#lastTurn;
   }
 
@@ -100,14 +102,16 @@ export class Sweeper {
   }
 
   #turnOfTimer(): void {
-    void this.#turn()
+    this.#lastTurnOfTimer = this.#turn()
       .then(async ({ counts, failures }) => {
         for (const failure of failures) this.#dependencies.onFailure(failure);
         if (STEPS.some((step) => counts[step] > 0)) this.#dependencies.onSwept?.(counts);
         await this.#keepMarker();
       })
       .catch(this.#dependencies.onFailure)
-      .finally(() => this.#timer?.refresh());
+      .finally(() => {
+        this.#timer?.refresh();
+      });
   }
 
   #turn(asked?: AbortSignal): Promise<SweepResult & { more: boolean }> {
