@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { type ControlSocket, openControlSocket } from './app/control-socket.ts';
+import { addNodeMetrics } from './app/node-metrics.ts';
 import { openCatalog } from './app/open-catalog.ts';
 import { openMemory } from './app/open-memory.ts';
 import { openEvents, openLocker } from './app/open-shared.ts';
@@ -16,13 +17,16 @@ import { describeFile } from './http/file-json.ts';
 import { fileRoutes } from './http/file-routes.ts';
 import { Readiness } from './http/health.ts';
 import { listen } from './http/http-server.ts';
+import { tellMetrics } from './http/metrics-route.ts';
 import { pageRoutes } from './http/page.ts';
 import { trustedProxies } from './http/trust-proxy.ts';
 import { downloadUpload } from './http/upload-download.ts';
 import type { Logger } from './observability/logger.ts';
+import { createMetrics } from './observability/metrics.ts';
 import { createJobQueue } from './pipeline/job-queue.ts';
 import { UploadGoneError, UploadNotFoundError } from './relay/relay-errors.ts';
 import { RelayStore } from './relay/relay-store.ts';
+import { measuredStorage } from './s3/measured-storage.ts';
 import { TusServer } from './tus/tus-server.ts';
 
 const PAGE_FOLDER = fileURLToPath(new URL('../client/dist', import.meta.url));
@@ -78,11 +82,14 @@ export async function startServer(
   const budget = opened.adopt(await openMemory(config, logger), (it) => it.spillStore.settled());
   const bus = openEvents(secrets.databaseUrl, logger, opened);
   const locker = opened.adopt(await openLocker(secrets.redisUrl, logger), (it) => it.close());
+  const metrics = createMetrics();
+  const storage = measuredStorage(s3.storage, metrics.s3);
   const parts = createRelayParts(
     config,
-    { ...{ database, queue, budget, locker, logger }, storage: s3.storage, events: bus },
+    { ...{ database, queue, budget, locker, logger, storage }, events: bus },
     from.timing,
   );
+  addNodeMetrics(metrics.registry, { budget, locker, database, uploads: parts.relay.counters });
   opened.defer(() => parts.discards.idle());
   opened.defer(() => parts.sweeper.stop());
   if (lock !== null) opened.adopt(await openControl(lock.dataDir, parts.runSweep, logger), (it) => it?.close());
@@ -108,7 +115,7 @@ export async function startServer(
       maxUploadBytes: config.maxUploadBytes,
       corsOrigins: config.corsOrigins,
       isTrustedProxy: trustedProxies(config.trustProxy),
-      download: downloadUpload({ uploads: relay, files, storage: s3.storage, corsOrigins: config.corsOrigins }),
+      download: downloadUpload({ uploads: relay, files, storage, corsOrigins: config.corsOrigins }),
       onFailure: (error, request) =>
         logger.error({ err: error, method: request.method, requestId: requestIdOf(request) }, 'a tus request failed'),
     },
@@ -116,7 +123,7 @@ export async function startServer(
     new RelayStore(
       { client: s3.storage.client, bucket: s3.bucket, uploadExpiresSecs: config.uploadExpiresSecs },
       relay,
-      s3.storage,
+      storage,
       () => parts.sweeper.expireOverdue(),
     ),
     locker,
@@ -130,11 +137,16 @@ export async function startServer(
     publicConfig: { tusEndpoint: config.basePath, maxUploadBytes: config.maxUploadBytes },
     files: fileRoutes({
       files,
-      storage: s3.storage,
+      storage,
       deleteFile: (fileId) => deleteFile(relay, fileId),
       publicUrlBase: config.publicUrlBase,
     }),
     events: events.handle,
+    requestMetrics: metrics.http,
+    metrics: tellMetrics(metrics.registry, {
+      token: secrets.metricsToken,
+      behindProxy: config.trustProxy !== false,
+    }),
     page: pageRoutes(PAGE_FOLDER, config.publicUrlBase),
   });
   const http = await listen(app, config.host, config.port);

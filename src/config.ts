@@ -23,6 +23,7 @@ import {
   wholeNumber,
 } from './config-values.ts';
 import { StartError } from './errors.ts';
+import { addressesByPath, PROVIDER_NAMES, type ProviderName, providerProfile } from './provider-profiles.ts';
 
 export interface Config {
   readonly host: string;
@@ -60,6 +61,7 @@ export type S3Target =
   | {
       readonly kind: 'external';
       readonly bucket: string;
+      readonly profile: ProviderName;
       /** null: AWS itself, found by region. */
       readonly endpoint: string | null;
       readonly region: string;
@@ -73,6 +75,8 @@ export interface Secrets {
   readonly databaseUrl: string | null;
   /** null: a lock in memory. */
   readonly redisUrl: string | null;
+  /** null: metrics are for the server's own machine. */
+  readonly metricsToken: string | null;
   /** null: the SDK's usual chain (profile, role). */
   readonly s3Credentials: S3Credentials | null;
 }
@@ -106,14 +110,18 @@ export const variables = {
   S3_BUCKET: optional(bucketName(), 'Bucket to store in. Unset: the embedded S3 server, for development only.'),
   S3_ENDPOINT: optional(httpUrl(), 'URL of an S3-compatible service. Unset: AWS, found by region.'),
   S3_KEY_PREFIX: optional(keyPrefix(), 'Goes before every object key, as a folder.'),
+  S3_PROFILE: variable(
+    oneOf(...PROVIDER_NAMES),
+    'generic',
+    `Which service it is, for what the variables below leave open: ${PROVIDER_NAMES.map((name) => `\`${name}\``).join(', ')}.`,
+  ),
   S3_FORCE_PATH_STYLE: optional(
     flag(),
-    '`endpoint/bucket` instead of `bucket.endpoint`. Unset: true with `S3_ENDPOINT`, else false.',
+    '`endpoint/bucket` instead of `bucket.endpoint`. Unset: as the profile says; `generic`: with `S3_ENDPOINT`.',
   ),
-  S3_MAX_PARTS: variable(
+  S3_MAX_PARTS: optional(
     wholeNumber(1, 10_000),
-    '10000',
-    'Most parts the service allows in one object; some allow 1000.',
+    'Most parts the service allows in one object. Unset: as the profile says, 10000 or 1000; `generic`: 10000.',
   ),
   S3_PAYLOAD_SIGNING: variable(
     oneOf('auto', 'signed', 'unsigned'),
@@ -172,6 +180,10 @@ export const variables = {
     'At shutdown, how long running requests have to commit what they hold.',
   ),
   START_WAIT_SECS: variable(wholeNumber(0, 3_600), '10', 'How long a start tries its services before it gives up.'),
+  METRICS_TOKEN: secret(
+    text('16 to 256 printable characters without spaces', matching(/^[\x21-\x7e]{16,256}$/)),
+    'Who asks for `/metrics` sends it as a bearer token. Unset: only programs on this machine may ask, and nobody while `TRUST_PROXY` is set.',
+  ),
   LOG_LEVEL: variable(
     oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
     'info',
@@ -180,7 +192,7 @@ export const variables = {
 };
 
 /** Planned, and worse than useless when ignored: who sets one believes in what it would do. */
-const NOT_YET = ['S3_PROFILE', 'WORKERS'];
+const NOT_YET = ['WORKERS'];
 
 /**
  * @param env usually `process.env`; an empty value counts as unset
@@ -220,15 +232,17 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
     AWS_SECRET_ACCESS_KEY: secretAccessKey,
     AWS_SESSION_TOKEN: sessionToken,
   } = values;
+  const profile = providerProfile(values.S3_PROFILE);
   const s3: S3Target =
     values.S3_BUCKET === undefined
       ? { kind: 'embedded', port: values.DEV_S3_PORT }
       : {
           kind: 'external',
           bucket: values.S3_BUCKET,
+          profile: values.S3_PROFILE,
           endpoint: values.S3_ENDPOINT ?? null,
           region: values.AWS_REGION,
-          forcePathStyle: values.S3_FORCE_PATH_STYLE ?? values.S3_ENDPOINT !== undefined,
+          forcePathStyle: values.S3_FORCE_PATH_STYLE ?? addressesByPath(profile, values.S3_ENDPOINT !== undefined),
           payloadSigning: values.S3_PAYLOAD_SIGNING,
         };
   return {
@@ -242,7 +256,7 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
       publicUrlBase: values.PUBLIC_URL_BASE ?? null,
       s3,
       s3KeyPrefix: values.S3_KEY_PREFIX ?? '',
-      s3MaxParts: values.S3_MAX_PARTS,
+      s3MaxParts: values.S3_MAX_PARTS ?? profile.maxParts,
       maxUploadBytes: values.MAX_UPLOAD_BYTES,
       partBytes: values.PART_BYTES,
       bufferBytes: values.BUFFER_BYTES,
@@ -256,6 +270,7 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
     secrets: {
       databaseUrl: values.DATABASE_URL ?? null,
       redisUrl: values.REDIS_URL ?? null,
+      metricsToken: values.METRICS_TOKEN ?? null,
       // Where the embedded S3 is used, the machine's AWS account is nobody's business.
       s3Credentials:
         s3.kind === 'external' && accessKeyId !== undefined && secretAccessKey !== undefined
@@ -273,7 +288,7 @@ function unsupported(given: Record<string, string>): string[] {
 
 function contradictions(given: Record<string, string>): string[] {
   const found: string[] = [];
-  const needsBucket = ['S3_ENDPOINT', 'S3_FORCE_PATH_STYLE'].filter((name) => name in given);
+  const needsBucket = ['S3_ENDPOINT', 'S3_PROFILE', 'S3_FORCE_PATH_STYLE'].filter((name) => name in given);
   if (!('S3_BUCKET' in given)) {
     for (const name of needsBucket) found.push(`${name}: expected together with S3_BUCKET, which is not set`);
     return found;

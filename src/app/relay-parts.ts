@@ -64,6 +64,9 @@ export function createRelayParts(
   const catalog = new UploadCatalog(database, {
     uploadExpiresSecs: config.uploadExpiresSecs,
     discardRecheckSecs,
+    onTakeover: () => {
+      relay.counters.takeovers += 1;
+    },
   });
   const files = new FileCatalog(database, { discardRecheckSecs });
   const discards = new DiscardWorker(new DiscardCatalog(database), storage, (error) =>
@@ -76,7 +79,10 @@ export function createRelayParts(
   const completer = new UploadCompleter({
     ...{ database, catalog, storage, end },
     clock: systemClock,
-    onFinished: ({ uploadId }) => events.publish({ type: 'finished', fileId: uploadId }),
+    onFinished: ({ uploadId }) => {
+      relay.counters.finished += 1;
+      events.publish({ type: 'finished', fileId: uploadId });
+    },
     onRepaired: ({ uploadId }, partNumbers) =>
       logger.warn({ uploadId, partNumbers }, 'parts that a late request had overwritten were restored'),
   });

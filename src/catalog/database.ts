@@ -18,6 +18,14 @@ export type QueueConnection = Pick<
   'backend' | 'db' | 'connectionString' | 'max' | 'connectionTimeoutMillis' | 'application_name'
 >;
 
+/** Connections of the pool now. */
+export interface PoolFigures {
+  total: number;
+  idle: number;
+  /** Statements that wait for a connection. */
+  waiting: number;
+}
+
 /**
  * Whatever is run through it fails with `DatabaseUnavailableError` (database-errors.ts) when the database cannot be
  * reached, and with the driver's own error when it refused a statement.
@@ -33,6 +41,8 @@ export interface Database {
   transaction<T>(work: (trx: Trx) => Promise<T>): Promise<T>;
   /** Resolves when the database answers; for readiness. */
   ping(signal?: AbortSignal): Promise<void>;
+  /** Absent where there is no pool (PGlite: one connection). */
+  readonly poolFigures?: () => PoolFigures;
   /** Waits for running statements. Safe to call twice. */
   close(): Promise<void>;
 }

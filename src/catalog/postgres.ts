@@ -54,6 +54,7 @@ export async function openPostgres(url: string, options: PostgresOptions = {}): 
     ping: async (signal) => {
       await sql`SELECT 1`.execute(db, signal === undefined ? {} : { signal });
     },
+    poolFigures: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close,
   };
 }

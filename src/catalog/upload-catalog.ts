@@ -13,6 +13,8 @@ export interface UploadCatalogSettings {
   uploadExpiresSecs: number;
   /** Longer than S3 accepts a signed request plus the longest call. */
   discardRecheckSecs: number;
+  /** Called when a claim has found another writer's token. */
+  onTakeover?: () => void;
 }
 
 export interface NewUpload {
@@ -135,7 +137,7 @@ export class UploadCatalog {
    */
   async claim(claim: Claim): Promise<UploadRecord | null> {
     const declared = sql`${claim.declaredLengthBytes}::bigint`;
-    const { rows } = await sql<UploadRow>`
+    const { rows } = await sql<UploadRow & { took_over: boolean }>`
       WITH old AS (
         SELECT id, writer, object_key, s3_upload_id FROM uploads
         WHERE id = ${claim.uploadId} AND offset_bytes = ${claim.offsetBytes} AND state = 'open' AND expires_at > now()
@@ -161,7 +163,8 @@ export class UploadCatalog {
         object_key = CASE WHEN old.writer IS NOT NULL AND old.s3_upload_id IS NULL 
           THEN regexp_replace(u.object_key, '[^/]+$', ${claim.freshKeyName}) ELSE u.object_key END
       FROM old WHERE u.id = old.id
-      RETURNING ${uploadColumns}`.execute(this.#db);
+      RETURNING ${uploadColumns}, old.writer IS NOT NULL AS took_over`.execute(this.#db);
+    if (rows[0]?.took_over) this.#settings.onTakeover?.();
     if (rows[0] === undefined) return null;
     const claimed = toUploadRecord(rows[0]);
     return { ...claimed, lengthBytes: claimed.lengthBytes ?? claim.declaredLengthBytes };

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import express, { type Express, type RequestHandler, type Router } from 'express';
 import type { AllowedOrigins, TrustProxy } from '../config-values.ts';
+import type { HttpMetrics } from '../observability/http-metrics.ts';
 import type { Logger } from '../observability/logger.ts';
 import { type PublicConfig, tellConfig } from './config-route.ts';
 import { allowOrigins } from './cors.ts';
@@ -8,6 +9,7 @@ import { handleErrors, NotFoundError } from './error-response.ts';
 import { healthRoutes, type Readiness } from './health.ts';
 import { guardPaths } from './path-guard.ts';
 import { logRequests } from './request-log.ts';
+import { measureRequests } from './request-metrics.ts';
 import { setTrustProxy } from './trust-proxy.ts';
 
 export interface ExpressAppParts {
@@ -20,6 +22,9 @@ export interface ExpressAppParts {
   tus: { handle(request: IncomingMessage, response: ServerResponse): Promise<void> };
   files: Router;
   events: RequestHandler;
+  /** What requests are counted by, and what answers `GET /metrics`. */
+  requestMetrics: HttpMetrics;
+  metrics: RequestHandler;
   page: Router;
 }
 
@@ -37,8 +42,10 @@ export function createExpressApp(parts: ExpressAppParts): Express {
   const isQuiet = (path: string) => !isTus(path) && !path.startsWith('/api/');
 
   app.use(logRequests(parts.logger, isQuiet));
+  app.use(measureRequests(parts.requestMetrics, isTus));
   app.use(closeWhileDraining(parts.readiness));
   app.use(healthRoutes(parts.readiness));
+  app.get('/metrics', parts.metrics);
   app.use(forwardTus(isTus, parts.tus));
   app.use(guardPaths);
   app.use('/api', apiHeaders, allowOrigins(parts.corsOrigins));

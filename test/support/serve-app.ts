@@ -4,6 +4,7 @@ import { createExpressApp, type ExpressAppParts } from '../../src/http/express-a
 import { Readiness } from '../../src/http/health.ts';
 import { listen } from '../../src/http/http-server.ts';
 import { createLogger } from '../../src/observability/logger.ts';
+import { createMetrics } from '../../src/observability/metrics.ts';
 
 export interface ServedApp {
   /** Without a slash at the end. */
@@ -24,6 +25,8 @@ export async function serveApp(t: TestContext, parts: Partial<ExpressAppParts> =
     tus: { handle: async (_request, response) => void response.writeHead(418).end() },
     files: Router(),
     events: (_request, response) => void response.end(),
+    requestMetrics: createMetrics().http,
+    metrics: (_request, response) => void response.end(),
     page: Router(),
     ...parts,
   });
