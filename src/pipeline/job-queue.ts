@@ -132,17 +132,18 @@ class PgBossQueue implements JobQueue {
       pollingIntervalSeconds: options.notify === true ? 1 : idlePollSecs,
       notifyPollingIntervalSeconds: idlePollSecs,
     };
-    await this.#boss.work<JobData[Q]>(queue, { localConcurrency: concurrency, ...polling }, async (jobs) => {
-      for (const job of jobs) {
-        const attempt = job.retryCount + 1;
+    // Workers of one each, so that each is known by its id.
+    for (let started = 0; started < concurrency; started += 1) {
+      let workerId: string | null = null;
+      workerId = await this.#boss.work<JobData[Q]>(queue, polling, async (jobs) => {
         try {
-          await handler({ data: job.data, attempt, signal: job.signal });
-        } catch (error) {
-          this.#log.warn({ err: error, queue, attempt, ...job.data }, 'a job failed and will be tried again');
-          throw error;
+          for (const job of jobs) await this.#run(queue, job, handler);
+        } finally {
+          // Else it would wait for the next poll although a backlog was left when it took this job.
+          if (workerId !== null) this.#boss.notifyWorker(workerId);
         }
-      }
-    });
+      });
+    }
   }
 
   async stop(): Promise<void> {
@@ -150,6 +151,20 @@ class PgBossQueue implements JobQueue {
       await this.#boss.stop({ graceful: true, timeout: this.#graceMs });
     } catch (error) {
       this.#log.warn({ err: error }, 'the job queue did not stop cleanly');
+    }
+  }
+
+  async #run<Q extends QueueName>(
+    queue: Q,
+    job: { data: JobData[Q]; retryCount: number; signal: AbortSignal },
+    handler: (job: RunningJob<JobData[Q]>) => Promise<void>,
+  ): Promise<void> {
+    const attempt = job.retryCount + 1;
+    try {
+      await handler({ data: job.data, attempt, signal: job.signal });
+    } catch (error) {
+      this.#log.warn({ err: error, queue, attempt, ...job.data }, 'a job failed and will be tried again');
+      throw error;
     }
   }
 
