@@ -70,8 +70,9 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
       if (request.dryRun) {
         report.counts = await sweeps.countDue();
       } else {
-        const { counts, failures } = await sweeper.sweepToTheEnd(signal);
+        const { counts, left, failures } = await sweeper.sweepToTheEnd(signal);
         report.counts = counts;
+        if (left > 0) report.failures.push(`${left} leftovers could not be removed: the log says why`);
         report.failures.push(...failures.map((failure) => failure.message));
       }
       if (request.deep) report.deep = await deepSweeper.sweep(request, signal);

@@ -18,6 +18,8 @@ type Remover = Pick<
 export interface DiscardTurn {
   /** How many rows are settled: their objects are not there any more. */
   removed: number;
+  /** How many were looked at and are still there; what was wrong has been reported. */
+  left: number;
   /** The turn ended at its bound; there may be more to do. */
   more: boolean;
 }
@@ -89,15 +91,17 @@ export class DiscardWorker {
   async #takeTurn(startAfter: number, maxBatches: number, signal: AbortSignal | undefined, work: DiscardWork) {
     let stoppedAt = startAfter;
     let removed = 0;
+    let left = 0;
     for (let batch = 0; batch < maxBatches && signal?.aborted !== true; batch += 1) {
       const discards = await work.find(stoppedAt);
       const gone = await this.#remove(discards, signal);
       await work.settle(gone);
       removed += gone.length;
-      if (discards.length < BATCH) return { removed, more: startAfter > 0, stoppedAt: 0 };
+      left += discards.length - gone.length;
+      if (discards.length < BATCH) return { removed, left, more: startAfter > 0, stoppedAt: 0 };
       stoppedAt = discards.at(-1)?.discardId ?? 0;
     }
-    return { removed, more: true, stoppedAt };
+    return { removed, left, more: true, stoppedAt };
   }
 
   async #run(): Promise<void> {

@@ -4,7 +4,7 @@ import type { UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { JobEnqueuer } from '../pipeline/job-queue.ts';
 import { type BucketMarker, ForeignBucketError } from './bucket-marker.ts';
 import { enqueueCompletion } from './completion-job.ts';
-import type { DiscardWorker } from './discard-worker.ts';
+import type { DiscardTurn, DiscardWorker } from './discard-worker.ts';
 
 /** Rows of one statement. */
 const BATCH = 100;
@@ -20,6 +20,8 @@ export type SweepCounts = DueWork;
 
 export interface SweepResult {
   counts: SweepCounts;
+  /** Leftovers that S3 did not let us remove; the worker has reported why. */
+  left: number;
   /** Of steps that did not come to their end; the others did their work. */
   failures: Error[];
 }
@@ -38,6 +40,7 @@ export interface SweeperDependencies {
 
 interface StepResult {
   count: number;
+  left?: number;
   /** The step stopped at its bound. */
   more: boolean;
 }
@@ -80,19 +83,17 @@ export class Sweeper {
 
   /** One turn: every step up to its bound. */
   async sweep(signal?: AbortSignal): Promise<SweepResult> {
-    const { counts, failures } = await this.#turn(signal);
-    return { counts, failures };
+    const { counts, left, failures } = await this.#turn(signal);
+    return { counts, left, failures };
   }
 
   /** As many turns as there is work for, or until one makes no headway. */
   async sweepToTheEnd(signal?: AbortSignal): Promise<SweepResult> {
-    const total: SweepResult = { counts: nothing(), failures: [] };
+    const counts = nothing();
     for (;;) {
-      const turn = await this.#turn(signal);
-      for (const step of STEPS) total.counts[step] += turn.counts[step];
-      if (turn.failures.length > 0 || !turn.more || signal?.aborted) {
-        return { counts: total.counts, failures: turn.failures };
-      }
+      const { left, failures, more, ...turn } = await this.#turn(signal);
+      for (const step of STEPS) counts[step] += turn.counts[step];
+      if (!more || signal?.aborted) return { counts, left, failures };
     }
   }
 
@@ -133,19 +134,21 @@ export class Sweeper {
     };
     const counts = nothing();
     const failures: Error[] = [];
+    let left = 0;
     let more = false;
     for (const step of STEPS) {
       if (signal.aborted) break;
       try {
         const done = await work[step]();
         counts[step] = done.count;
+        left += done.left ?? 0;
         more ||= done.more && done.count > 0;
       } catch (error) {
         // What was cut short is no failure.
         if (!signal.aborted) failures.push(error instanceof Error ? error : new Error(String(error)));
       }
     }
-    return { counts, failures, more };
+    return { counts, left, failures, more };
   }
 
   async #expire(maxBatches: number, signal: AbortSignal): Promise<StepResult> {
@@ -201,8 +204,8 @@ function nothing(): SweepCounts {
   return { expired: 0, completionsResumed: 0, removed: 0, rechecked: 0, purged: 0 };
 }
 
-function toStep(turn: { removed: number; more: boolean }): StepResult {
-  return { count: turn.removed, more: turn.more };
+function toStep({ removed, left, more }: DiscardTurn): StepResult {
+  return { count: removed, left, more };
 }
 
 async function inBatches(maxBatches: number, signal: AbortSignal, run: () => Promise<number>): Promise<StepResult> {
