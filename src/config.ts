@@ -43,7 +43,9 @@ export interface Config {
   readonly s3MaxParts: number;
   readonly maxUploadBytes: number;
   readonly partBytes: number;
-  /** Memory budget of part buffers, of this process. */
+  /** Processes that serve, each a node of its own on the one port; 1: this process serves. */
+  readonly workers: number;
+  /** Memory budget of part buffers, of this process: the worker's share where there are several. */
   readonly bufferBytes: number;
   /** Absolute path. */
   readonly spillDir: string;
@@ -90,6 +92,8 @@ export interface S3Credentials {
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const MAX_SECS = 366 * 86_400;
+/** For each process: room for a part, and for a merge beside it. */
+const MIN_BUFFER_BYTES = 16 * MIB;
 
 /** Every variable that this version knows: how to read it, its default as one would write it, what it is for. */
 export const variables = {
@@ -155,8 +159,13 @@ export const variables = {
     '8MiB',
     'Size of the parts that an upload is stored in; larger where a file would need more than `S3_MAX_PARTS`.',
   ),
+  WORKERS: variable(
+    wholeNumber(1, 256),
+    '1',
+    'Processes that serve the port, to use more cores. More than one needs `S3_BUCKET`, `DATABASE_URL` and `REDIS_URL`; each takes its share of `BUFFER_BYTES`.',
+  ),
   BUFFER_BYTES: variable(
-    byteCount(16 * MIB, 1024 * GIB),
+    byteCount(MIN_BUFFER_BYTES, 1024 * GIB),
     '256MiB',
     'Memory for the bytes of all uploads together, before they are in S3. What needs more goes to files in `SPILL_DIR`.',
   ),
@@ -191,9 +200,6 @@ export const variables = {
   ),
 };
 
-/** Planned, and worse than useless when ignored: who sets one believes in what it would do. */
-const NOT_YET = ['WORKERS'];
-
 /**
  * @param env usually `process.env`; an empty value counts as unset
  * @throws ConfigError naming every bad variable at once
@@ -201,7 +207,7 @@ const NOT_YET = ['WORKERS'];
 export function loadConfig(env: Environment): { config: Config; secrets: Secrets } {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value?.trim())) as Record<string, string>;
   const parsed = z.object(variables).safeParse(given);
-  const problems = [...unsupported(given), ...contradictions(given)];
+  const problems = [...contradictions(given), ...(parsed.success ? workerProblems(parsed.data) : [])];
   for (const issue of parsed.error?.issues ?? []) {
     const name = String(issue.path[0]) as keyof typeof variables;
     const found = variables[name].meta()?.secret
@@ -259,7 +265,8 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
       s3MaxParts: values.S3_MAX_PARTS ?? profile.maxParts,
       maxUploadBytes: values.MAX_UPLOAD_BYTES,
       partBytes: values.PART_BYTES,
-      bufferBytes: values.BUFFER_BYTES,
+      workers: values.WORKERS,
+      bufferBytes: Math.floor(values.BUFFER_BYTES / values.WORKERS),
       spillDir: resolve(values.SPILL_DIR ?? join(values.DATA_DIR, 'spill')),
       uploadExpiresSecs: values.UPLOAD_EXPIRES_SECS,
       idleBodySecs: values.IDLE_BODY_SECS,
@@ -280,10 +287,27 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
   };
 }
 
-function unsupported(given: Record<string, string>): string[] {
-  return NOT_YET.filter((name) => name in given).map(
-    (name) => `${name}: this version does not support it yet, and does not ignore it`,
-  );
+/** What is embedded lives in one process: two of them would not see each other's locks, and would harm the data folder. */
+const NEEDED_BY_WORKERS = {
+  S3_BUCKET: 'the embedded S3',
+  DATABASE_URL: 'the embedded database',
+  REDIS_URL: 'the lock in memory',
+} as const;
+
+function workerProblems(values: Values): string[] {
+  if (values.WORKERS === 1) return [];
+  const found = Object.entries(NEEDED_BY_WORKERS)
+    .filter(([name]) => values[name as keyof typeof NEEDED_BY_WORKERS] === undefined)
+    .map(
+      ([name, embedded]) =>
+        `WORKERS: expected ${name} to be set with more than one worker, found nothing: ${embedded} belongs to one process`,
+    );
+  if (values.BUFFER_BYTES < values.WORKERS * MIN_BUFFER_BYTES) {
+    found.push(
+      `BUFFER_BYTES: expected at least ${MIN_BUFFER_BYTES / MIB} MiB for each of ${values.WORKERS} workers, found ${values.BUFFER_BYTES / MIB} MiB for all`,
+    );
+  }
+  return found;
 }
 
 function contradictions(given: Record<string, string>): string[] {

@@ -58,10 +58,34 @@ test('the value of a secret is never repeated', () => {
   assert.doesNotMatch(problems.join(), /hunter2/);
 });
 
-test('what this version cannot do is refused rather than ignored', () => {
+const SHARED = {
+  S3_BUCKET: 'uploads',
+  DATABASE_URL: 'postgres://relay@db/relay',
+  REDIS_URL: 'redis://redis:6379',
+};
+
+test('several workers are refused with anything embedded, and are told what belongs to one process', () => {
   const problems = problemsOf({ WORKERS: '4' });
-  assert.equal(problems.length, 1);
-  assert.match(problems.join(), /^WORKERS: .*not support it yet/);
+  assert.equal(problems.length, 3);
+  for (const [name, why] of [
+    ['S3_BUCKET', /embedded S3/],
+    ['DATABASE_URL', /embedded database/],
+    ['REDIS_URL', /lock in memory/],
+  ] as const) {
+    const { [name]: _, ...others } = SHARED;
+    const [problem, ...rest] = problemsOf({ WORKERS: '2', ...others });
+    assert.deepEqual(rest, []);
+    assert.match(problem ?? '', new RegExp(`^WORKERS: expected ${name} to be set`));
+    assert.match(problem ?? '', why);
+  }
+});
+
+test('workers share the memory budget, and each has enough of it', () => {
+  const { config } = loadConfig({ WORKERS: '4', BUFFER_BYTES: '100MiB', ...SHARED });
+  assert.equal(config.workers, 4);
+  assert.equal(config.bufferBytes, 25 * MIB);
+  const problems = problemsOf({ WORKERS: '4', BUFFER_BYTES: '63MiB', ...SHARED });
+  assert.match(problems.join(), /^BUFFER_BYTES: expected at least 16 MiB for each of 4 workers, found 63 MiB for all$/);
 });
 
 const byteTexts: [string, number | null][] = [
