@@ -67,7 +67,7 @@ export function sdkClient(target: S3Target, settings: Partial<S3ClientConfig> = 
   return new S3Client({
     endpoint: target.endpoint,
     region: target.region,
-    credentials: target.credentials,
+    credentials: { ...target.credentials }, // the SDK writes into it
     forcePathStyle: true,
     maxAttempts: 1,
     ...settings,
