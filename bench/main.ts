@@ -1,8 +1,9 @@
 /** `npm run bench`: our server and others on the same S3 server, in figures. `--help` says what can be chosen. */
 import process from 'node:process';
 import { choose, type Options, readOptions, USAGE } from './options.ts';
+import type { Outcome } from './outcome.ts';
 import { summarizeProfiles } from './profile-summary.ts';
-import { report } from './report.ts';
+import { conclusion, heading, scenarioTables } from './report.ts';
 import { runBench } from './run-bench.ts';
 import { scenarios } from './scenarios.ts';
 import { SERVERS } from './servers/all-servers.ts';
@@ -34,8 +35,14 @@ async function run(options: Options): Promise<void> {
   try {
     const s3 = await startS3(workshop, options.s3);
     const postgres = await startPostgres(workshop);
-    const outcomes = await runBench({ workshop, s3, postgres, options, say }, kinds, list);
-    print(report(outcomes, s3.name, options));
+    print(heading(s3.name, options));
+    const outcomes: Outcome[] = [];
+    for await (const some of runBench({ workshop, s3, postgres, options, say }, kinds, list)) {
+      // A full run takes long: what is known is shown.
+      print(scenarioTables(some));
+      outcomes.push(...some);
+    }
+    print(conclusion(outcomes, options));
     if (options.profileFolder !== null) print(summarizeProfiles(options.profileFolder));
     if (outcomes.some(({ problem }) => problem !== null)) process.exitCode = 1;
   } finally {
@@ -45,7 +52,7 @@ async function run(options: Options): Promise<void> {
 }
 
 function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${text}\n\n`);
 }
 
 function say(text: string): void {

@@ -13,17 +13,21 @@ const NOTES = `- CPU: user and system time of the server's process tree; "× bar
 - PATCH first/last: median latency of the first and the last ten PATCHes of an upload.
 - Medians of the rounds; every byte was read back from S3 and compared. The bare pipe stores one object for each body.`;
 
-export function report(outcomes: readonly Outcome[], s3: string, options: Options): string {
-  const scenarios = [...new Set(outcomes.map(({ scenario }) => scenario))];
+export function heading(s3: string, options: Options): string {
   const signing = options.payloadSigning === 'signed' ? ', payloads of tus-relay signed' : '';
-  return [
-    `# Benchmark${options.quick ? ' (quick: figures for a look, not for comparing)' : ''}`,
-    `S3: ${s3}; Node ${process.version}; ${cpus().length} × ${cpus()[0]?.model.trim()}; up to ${options.rounds} rounds${signing}`,
-    ...scenarios.map((scenario) => scenarioTable(scenario, outcomes)),
-    // The targets are about the loads of a full run.
-    ...(options.quick ? [] : ['## What it must reach', targetTable(outcomes, options)]),
-    NOTES,
-  ].join('\n\n');
+  return `# Benchmark${options.quick ? ' (quick: figures for a look, not for comparing)' : ''}
+
+S3: ${s3}; Node ${process.version}; ${cpus().length} × ${cpus()[0]?.model.trim()}; up to ${options.rounds} rounds${signing}`;
+}
+
+export function scenarioTables(outcomes: readonly Outcome[]): string {
+  const scenarios = [...new Set(outcomes.map(({ scenario }) => scenario))];
+  return scenarios.map((scenario) => scenarioTable(scenario, outcomes)).join('\n\n');
+}
+
+/** What was promised beside what was measured, and how to read it all. The targets are about the loads of a full run. */
+export function conclusion(outcomes: readonly Outcome[], options: Options): string {
+  return options.quick ? NOTES : `## What it must reach\n\n${targetTable(outcomes, options)}\n\n${NOTES}`;
 }
 
 function scenarioTable(scenario: Scenario, all: readonly Outcome[]): string {

@@ -39,18 +39,18 @@ const EDGE_PATCHES = 10;
 /**
  * Every scenario on every server. The servers of a scenario run side by side, idle ones costing nothing, and take turns
  * round by round, so that what the machine does meanwhile befalls all alike.
+ *
+ * @returns the outcomes of one or more scenarios at a time
  */
-export async function runBench(
+export async function* runBench(
   bench: Bench,
   kinds: readonly ServerKind[],
   list: readonly Scenario[],
-): Promise<Outcome[]> {
+): AsyncGenerator<Outcome[]> {
   const runner = new Runner(bench, await prepareAll(bench, kinds));
   // A quick run has no time to start everything anew for each scenario.
   const groups = bench.options.quick ? [list] : list.map((scenario) => [scenario]);
-  const outcomes: Outcome[] = [];
-  for (const group of groups) outcomes.push(...(await runner.run(group)));
-  return outcomes;
+  for (const group of groups) yield await runner.run(group);
 }
 
 async function prepareAll({ postgres, say }: Bench, kinds: readonly ServerKind[]): Promise<Prepared[]> {
