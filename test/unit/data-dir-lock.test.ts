@@ -82,7 +82,7 @@ test('a second process is refused in one sentence that names the folder and who 
     },
   );
   const { said: third } = await lockElsewhere(t, folder);
-  assert.match(third, /^StartError: the data folder .* is in use/);
+  assert.match(third, /^DataDirInUseError: the data folder .* is in use/);
 });
 
 test('a refused server changes nothing for the one that is running', async (t) => {
