@@ -4,7 +4,7 @@
  *   npm run simulate -- --seeds 10000      that many runs (from --from, default 1); prints the seeds that broke something
  *   npm run simulate -- --seconds 120      as many runs as fit
  *   npm run simulate -- --seed 4711        one run, step by step
- *   npm run simulate -- --mutants          breaks the store on purpose; fails when that is not noticed
+ *   npm run simulate -- --mutants          breaks the store on purpose; fails when that is not noticed (--only text: some)
  */
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -23,6 +23,7 @@ const { values } = parseArgs({
     from: { type: 'string', default: '1' },
     first: { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
   },
 });
 
@@ -36,7 +37,7 @@ async function run(): Promise<number> {
 
 async function runAllMutants(secondsEach: number): Promise<number> {
   let survivors = 0;
-  for await (const { mutant, noticed } of runMutants(fileURLToPath(import.meta.url), secondsEach)) {
+  for await (const { mutant, noticed } of runMutants(fileURLToPath(import.meta.url), secondsEach, values.only)) {
     if (noticed === null) survivors += 1;
     console.log(
       `${noticed === null ? 'SURVIVES' : 'noticed '}  ${mutant.name}${noticed === null ? '' : ` (${noticed})`}`,

@@ -142,8 +142,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'parts are sent beyond sent_up_to',
     file: 'src/relay/part-uploader.ts',
-    find: ' || partNumber > this.#ledger.upload.sentUpTo) {',
-    replace: ') {',
+    find: 'this.#inFlight.size >= PARTS_AHEAD || partNumber > this.#ledger.upload.sentUpTo) {',
+    replace: 'this.#inFlight.size >= 3 * PARTS_AHEAD) {',
   },
   {
     name: 'a claim does not raise sent_up_to',
@@ -230,10 +230,16 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '',
   },
   {
-    name: 'an abort is believed at once',
+    name: 'a sweep does not look for multipart uploads',
     file: 'src/relay/discard-worker.ts',
-    find: 'if ((await this.#storage.listParts(key, s3UploadId, options)) === null) return true;',
-    replace: 'return true;',
+    find: "if (scope === 'key' || scope === 'leftovers') {",
+    replace: "if (scope === 'multipart') {",
+  },
+  {
+    name: 'a writer that slept sends on without a look',
+    file: 'src/relay/upload-ledger.ts',
+    find: 'this.sinceLookMs >= LOOK_AGAIN_MS',
+    replace: 'this.sinceLookMs < 0',
   },
   {
     name: 'what S3 did not delete is taken for deleted',

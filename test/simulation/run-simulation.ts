@@ -23,6 +23,8 @@ const REST_STEPS = 20_000;
 /** After its heartbeat has been missed, a job of a killed process goes back to the queue. */
 const JOB_LOST_AFTER_MS = 30_000;
 const SWEEP_EVERY_MS = 30_000;
+/** A suspended machine: longer than anything that the store waits for. */
+const LONGEST_PAUSE_MS = 4 * 3_600_000;
 
 export async function runSimulation(seed: number, options: { traces: boolean }): Promise<RunResult> {
   const simulation = new Simulation(seed, options.traces);
@@ -156,7 +158,7 @@ class Simulation {
   #pause(): void {
     const { random } = this.#scheduler;
     const node = random.pick(this.#nodes);
-    const ms = random.anyMagnitude(100, 600_000);
+    const ms = random.anyMagnitude(100, LONGEST_PAUSE_MS);
     this.#scheduler.say(`PAUSE ${node.name} for ${ms} ms`);
     node.pause(ms);
   }
@@ -224,6 +226,8 @@ class Simulation {
     this.#faults = NO_FAULTS;
     this.#scheduler.jumpChance = 0;
     this.#scheduler.say('no more faults');
+    // Where all of them sleep, somebody starts another one.
+    if (this.#pickNode() === null) this.#nodes.push(this.#startNode());
     if (this.#scenario.finishes) {
       const content = random.between(0, this.#scenario.contents - 1);
       const finisher = this.#client('finisher', content);
