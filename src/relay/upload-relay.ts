@@ -242,7 +242,10 @@ export class UploadRelay {
     });
     if (tail.length > 0) discards.kick();
     if (appended.upload.state !== 'completing') return appended;
-    return { ...appended, upload: await completer.complete(claimed.uploadId, true) };
+    const upload = await completer.complete(claimed.uploadId, true);
+    // What a takeover left behind, and the copies of contested parts, have served.
+    if (claimed.dirty) discards.kick();
+    return { ...appended, upload };
   }
 
   #publishProgress(upload: UploadRecord): void {

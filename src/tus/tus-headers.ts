@@ -1,5 +1,6 @@
 /** The headers of the tus protocol: what a request may say, and what every answer carries. */
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+import { HEADERS } from '@tus/utils';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import { TusProtocolError } from './tus-errors.ts';
 
@@ -10,19 +11,8 @@ export const OFFSET_CONTENT_TYPE = 'application/offset+octet-stream';
 export const MORE_EXPOSED_HEADERS = ['Upload-Expires', 'X-Request-ID', 'Retry-After'];
 export const MORE_ALLOWED_HEADERS = ['Upload-Expires', 'Upload-Checksum', 'X-Request-ID'];
 
-const EXPOSED_HEADERS = [
-  'Location',
-  'Tus-Extension',
-  'Tus-Max-Size',
-  'Tus-Resumable',
-  'Tus-Version',
-  'Upload-Concat',
-  'Upload-Defer-Length',
-  'Upload-Length',
-  'Upload-Metadata',
-  'Upload-Offset',
-  ...MORE_EXPOSED_HEADERS,
-].join(', ');
+/** The same list as in the answers of @tus/server, which names request headers, too. */
+const EXPOSED_HEADERS = [...HEADERS, ...MORE_EXPOSED_HEADERS].join(', ');
 
 /** Which pages may use the server: `*`, or a list of origins. */
 export type CorsOrigins = '*' | readonly string[];
