@@ -40,6 +40,7 @@ export class History {
   /** Highest offset that any answer has named. */
   #promisedBytes = 0;
   #finishes = 0;
+  readonly #strangers = new Set<string>();
   /** The provider has taken something away: then nothing can hold but that nobody is told otherwise. */
   providerRemoved = false;
   violation: InvariantViolation | null = null;
@@ -64,6 +65,7 @@ export class History {
     const old = before.uploads.get(this.#uploadId);
     const row = after.uploads.get(this.#uploadId);
     if (row === undefined) return;
+    if (old?.objectKey !== row.objectKey) this.#addStrangers(row.objectKey);
     if (old !== undefined) this.#checkTransition(old, row);
     if (row.offsetBytes > this.#bytes.length) this.#extend(old, row);
     const isFinish = row.state === 'finished' && old?.state !== 'finished';
@@ -174,13 +176,24 @@ export class History {
     this.#promisedBytes = Math.max(this.#promisedBytes, offsetBytes);
   }
 
+  /** Things in the bucket that are not this upload's, however much like it they look. */
+  #addStrangers(objectKey: string): void {
+    const strangers = [`${objectKey}2`, `${objectKey}-tail/1`, `x${objectKey}.tail/1`];
+    for (const key of strangers) this.#bucket.objects.set(key, { bytes: Buffer.from(key), etag: '"s"', headers: {} });
+    const s3UploadId = `stranger-${this.#strangers.size}`;
+    this.#bucket.multiparts.set(s3UploadId, { key: `${objectKey}2`, headers: {}, parts: new Map() });
+    for (const name of [...strangers, s3UploadId]) this.#strangers.add(name);
+  }
+
   /** When everything has come to rest: nothing is left behind for good. */
   checkRest(): void {
     const row = this.#tables?.uploads.get(this.#uploadId);
-    const mayHave = row?.state === 'finished' ? [row.objectKey] : [];
-    const objects = [...this.#bucket.objects.keys()].filter((key) => !mayHave.includes(key));
+    const mayHave = new Set(row?.state === 'finished' ? [row.objectKey, ...this.#strangers] : this.#strangers);
+    const objects = [...this.#bucket.objects.keys()].filter((key) => !mayHave.has(key));
     if (objects.length > 0) this.#fail('V5', `left in the bucket: ${objects.join(', ')}`);
-    const multiparts = [...this.#bucket.multiparts.keys()];
+    const multiparts = [...this.#bucket.multiparts.keys()].filter((id) => !mayHave.has(id));
+    const there = new Set([...this.#bucket.objects.keys(), ...this.#bucket.multiparts.keys()]);
+    for (const name of this.#strangers) if (!there.has(name)) this.#fail('V5', `a stranger’s ${name} was removed`);
     if (multiparts.length > 0) this.#fail('V5', `multipart uploads left in the bucket: ${multiparts.join(', ')}`);
   }
 

@@ -194,6 +194,24 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'found?.etag ?? (await restore(part, found))',
   },
   {
+    name: 'a service without UploadPartCopy is not thought of',
+    file: 'src/relay/repair.ts',
+    find: 'error.httpStatus === 501 ||',
+    replace: '',
+  },
+  {
+    name: 'a sweep takes a stranger’s object with the same beginning for its own',
+    file: 'src/relay/discard-worker.ts',
+    find: '}.`, listed.at(-1)',
+    replace: '}`, listed.at(-1)',
+  },
+  {
+    name: 'more bytes than the length are taken in',
+    file: 'src/relay/append-upload.ts',
+    find: 'this.#position + chunk.length > limit',
+    replace: 'this.#position > limit + chunk.length',
+  },
+  {
     name: 'finished twice',
     file: CATALOG,
     find: "if (old === undefined || old.state !== 'completing') return null;",

@@ -164,10 +164,11 @@ class Simulation {
   }
 
   #removeAsProvider(): void {
-    if (this.#bucket.multiparts.size === 0) return;
+    const ours = [...this.#bucket.multiparts].filter(([, { key }]) => key === this.#row?.objectKey);
+    if (ours.length === 0) return;
     this.#scheduler.say('PROVIDER removes the multipart upload');
     this.#history.providerRemoved = true;
-    this.#bucket.multiparts.clear();
+    for (const [s3UploadId] of ours) this.#bucket.multiparts.delete(s3UploadId);
   }
 
   #sweep(): void {

@@ -24,6 +24,8 @@ export interface Scenario {
   /** An abort of anything succeeds (MinIO): it never says NoSuchUpload. */
   abortNeverMissing: boolean;
   listPage: number;
+  /** UploadPartCopy; some services lack it. */
+  hasPartCopy: boolean;
   faults: FaultRates;
   /** Chances per step. */
   kill: number;
@@ -92,6 +94,7 @@ export function scenarioOf(seed: number): Scenario {
     partsSurviveAbort: random.chance(0.5),
     abortNeverMissing: random.chance(0.25),
     listPage: random.pick([1, 2, 1000]),
+    hasPartCopy: random.chance(0.7),
     faults: {
       s3Refused: rate(0.01, 0.05),
       s3Failed: rate(0.03, 0.2),

@@ -9,6 +9,9 @@ import type { History } from './history.ts';
 import type { Scheduler } from './scheduler.ts';
 import { ConnectionLostError, messageOf, type SimulatedNode } from './simulated-node.ts';
 
+/** What a client that has lost count sends beyond the upload's length. */
+const TOO_MUCH_BYTES = 2;
+
 /** A request's body whose bytes arrive when the scheduler says so. */
 class SimulatedBody extends EventEmitter {
   complete = false;
@@ -115,7 +118,8 @@ export class SimulatedClient {
   async patch(offset: number, count: number | null, isFickle: boolean): Promise<void> {
     const { scheduler, uploadId, deferredLengthBytes } = this.#surroundings;
     const { random } = scheduler;
-    const sent = count ?? random.between(0, this.#bytes.length - offset);
+    const tooMuch = deferredLengthBytes === null && random.chance(0.05) ? TOO_MUCH_BYTES : 0;
+    const sent = (count ?? random.between(0, this.#bytes.length - offset)) + tooMuch;
     const declares = deferredLengthBytes !== null && (offset + sent === deferredLengthBytes || random.chance(0.1));
     await this.#ask(`PATCH ${offset}+${sent}`, (node) => {
       const { body, gaveUp } = this.#body(offset, sent, isFickle, node);
@@ -215,10 +219,11 @@ export class SimulatedClient {
   ): Promise<void> {
     const { scheduler } = this.#surroundings;
     const { random } = scheduler;
+    const sendable = Buffer.concat([this.#bytes, Buffer.alloc(TOO_MUCH_BYTES)]);
     for (let sent = 0; sent < count; ) {
       const size = random.chance(0.5) ? count - sent : random.between(1, count - sent);
       await scheduler.sleep(random.chance(0.8) ? 0 : random.anyMagnitude(1, 100_000), null);
-      source.arrive(Buffer.from(this.#bytes.subarray(offset + sent, offset + sent + size)));
+      source.arrive(Buffer.from(sendable.subarray(offset + sent, offset + sent + size)));
       sent += size;
     }
     await scheduler.sleep(0, null);

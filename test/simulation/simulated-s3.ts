@@ -33,7 +33,10 @@ interface SimulatedMultipart {
   readonly parts: Map<number, { readonly bytes: Buffer; readonly etag: string }>;
 }
 
-type Switches = Pick<Scenario, 'etags' | 'secondComplete' | 'partsSurviveAbort' | 'abortNeverMissing' | 'listPage'>;
+type Switches = Pick<
+  Scenario,
+  'etags' | 'secondComplete' | 'partsSurviveAbort' | 'abortNeverMissing' | 'listPage' | 'hasPartCopy'
+>;
 
 /** The bucket, shared by all processes. */
 export class SimulatedBucket {
@@ -139,6 +142,8 @@ export class SimulatedS3 implements ObjectStorage {
 
   uploadPartCopy(key: string, s3UploadId: string, partNumber: number, sourceKey: string): Promise<{ etag: string }> {
     return this.#write('UploadPartCopy', `${s3UploadId} #${partNumber} from ${short(sourceKey)}`, () => {
+      if (!this.#bucket.switches.hasPartCopy)
+        throw new S3Error('UploadPartCopy', 'NotImplemented', 501, 'unknown', { retryable: false });
       this.#multipart('UploadPartCopy', key, s3UploadId);
       const source = this.#bucket.objects.get(sourceKey);
       if (source === undefined) throw new S3Error('UploadPartCopy', 'NoSuchKey', 404, 'refused');
