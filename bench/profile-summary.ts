@@ -3,16 +3,23 @@ import { join } from 'node:path';
 
 /** What of the .cpuprofile format is needed here. */
 interface CpuProfile {
-  readonly nodes: readonly { id: number; callFrame: { functionName: string; url: string; lineNumber: number } }[];
+  readonly nodes: readonly { id: number; callFrame: CallFrame }[];
   readonly samples: readonly number[];
   /** Microseconds since the sample before. */
   readonly timeDeltas: readonly number[];
 }
 
-const SHOWN = 30;
-const IDLE = new Set(['(idle)', '(program)']);
+interface CallFrame {
+  readonly functionName: string;
+  readonly url: string;
+  readonly lineNumber: number;
+}
 
-/** @returns Markdown: for each profile in the folder, the functions that took most of the busy time themselves */
+const SHOWN = 30;
+/** `(program)` is mostly the wait for the next event, seen from outside of JavaScript. */
+const NOT_BUSY = new Set(['(idle)', '(program)']);
+
+/** @returns Markdown: for each profile in the folder, where the busy time went, by function and by module */
 export function summarizeProfiles(folder: string): string {
   const files = readdirSync(folder).filter((name) => name.endsWith('.cpuprofile'));
   return files
@@ -21,22 +28,40 @@ export function summarizeProfiles(folder: string): string {
 }
 
 function summarize({ nodes, samples, timeDeltas }: CpuProfile): string {
-  const nameOf = new Map(nodes.map(({ id, callFrame }) => [id, describe(callFrame)]));
-  const selfMs = new Map<string, number>();
+  const frameOf = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
+  const byFunction = new Map<string, number>();
+  const byModule = new Map<string, number>();
   for (const [index, id] of samples.entries()) {
-    const name = nameOf.get(id) ?? '';
-    selfMs.set(name, (selfMs.get(name) ?? 0) + (timeDeltas[index] ?? 0) / 1000);
+    const frame = frameOf.get(id);
+    if (frame === undefined || NOT_BUSY.has(frame.functionName)) continue;
+    const ms = (timeDeltas[index] ?? 0) / 1000;
+    add(byFunction, functionOf(frame), ms);
+    add(byModule, moduleOf(frame), ms);
   }
-  const busyMs = [...selfMs].reduce((sum, [name, ms]) => (IDLE.has(name) ? sum : sum + ms), 0);
-  const lines = [...selfMs]
-    .filter(([name]) => name !== '(idle)')
-    .sort(([, a], [, b]) => b - a)
-    .slice(0, SHOWN)
-    .map(([name, ms]) => `| ${name} | ${ms.toFixed(0)} | ${((100 * ms) / busyMs).toFixed(1)} % |`);
-  return ['| function | self ms | of busy time |', '| --- | --- | --- |', ...lines].join('\n');
+  return [table('function', byFunction), table('module', byModule)].join('\n\n');
 }
 
-function describe({ functionName, url, lineNumber }: CpuProfile['nodes'][number]['callFrame']): string {
+function add(sums: Map<string, number>, name: string, ms: number): void {
+  sums.set(name, (sums.get(name) ?? 0) + ms);
+}
+
+function table(title: string, sums: ReadonlyMap<string, number>): string {
+  const total = sums.values().reduce((sum, ms) => sum + ms, 0);
+  const lines = [...sums]
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, SHOWN)
+    .map(([name, ms]) => `| ${name} | ${ms.toFixed(0)} | ${((100 * ms) / total).toFixed(1)} % |`);
+  return [`| ${title} | self ms | of busy time |`, '| --- | --- | --- |', ...lines].join('\n');
+}
+
+function functionOf({ functionName, url, lineNumber }: CallFrame): string {
   const place = url.replace(/^.*\/(?=(src|node_modules)\/)/, '');
   return place === '' ? functionName : `${functionName || '(anonymous)'} ${place}:${lineNumber + 1}`;
+}
+
+/** A package, a folder of ours, a module of Node; what is native (system calls, the garbage collector) by its name. */
+function moduleOf({ functionName, url }: CallFrame): string {
+  if (url === '') return functionName;
+  const [, ours] = /\/(src\/[^/]+)\/[^/]+$/.exec(url) ?? [];
+  return /node_modules\/(?:@[^/]+\/)?[^/]+/.exec(url)?.[0] ?? ours ?? url.replace(/^.*\/(?=src\/)/, '');
 }

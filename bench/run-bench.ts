@@ -179,6 +179,7 @@ class Runner {
   }
 
   #fail(session: Session, outcome: Outcome, error: unknown): void {
+    if (this.#bench.workshop.isClosed) throw error; // not the server's fault
     session.problem = error instanceof Error ? error.message : String(error);
     outcome.problem = session.problem;
     this.#bench.say(

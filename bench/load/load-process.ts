@@ -25,7 +25,9 @@ export class LoadProcess {
         this.#child.off('exit', onExit);
         resolve(message as Reply);
       });
-      this.#child.send(order);
+      this.#child.send(order, (error) => {
+        if (error !== null) reject(error);
+      });
     });
     if ('problem' in reply) throw new Error(reply.problem);
     return reply.result;

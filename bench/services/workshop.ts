@@ -36,10 +36,15 @@ export class Workshop {
   /** Temporary folder of this run, on a disk where there is one: what goes to a tmpfs counts as memory, not as disk. */
   readonly folder: string;
   readonly #children = new Set<ChildProcess>();
+  #isClosed = false;
 
   constructor() {
     const parent = statfsSync(tmpdir()).type === TMPFS ? '/var/tmp' : tmpdir();
     this.folder = mkdtempSync(join(parent, 'tus-relay-bench-'));
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   newFolder(name: string): string {
@@ -55,6 +60,8 @@ export class Workshop {
     options = {},
     ready,
   }: ProcessToStart<T>): Promise<RunningProcess<T>> {
+    // Whoever is interrupted in the middle of its work may still try.
+    if (this.#isClosed) throw new Error('the run is over');
     const child = spawn(command, args, {
       ...options,
       env: { PATH: process.env.PATH, HOME: process.env.HOME, TMPDIR: this.folder, ...env },
@@ -93,6 +100,7 @@ export class Workshop {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await Promise.all([...this.#children].map((child) => end(child)));
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
   }
