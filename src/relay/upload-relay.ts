@@ -95,6 +95,7 @@ export interface AppendRequest {
 }
 
 export interface Appended {
+  /** In state `completing` after a creation whose last step failed: its offset may not be named then (V3). */
   upload: UploadRecord;
   bodyEnd: BodyEnd;
 }
@@ -144,7 +145,7 @@ export class UploadRelay {
     } catch (error) {
       if (error instanceof UploadSizeExceededError) await this.terminate(created.uploadId);
       if (error instanceof UploadSizeExceededError) throw error;
-      // The upload is there, and the client is to learn its address: it goes on from the offset that it gets.
+      // The upload is there, and the client is to learn its address: it asks there how far it has come, and goes on.
       const upload = await this.#find(created.uploadId);
       return { upload, bodyEnd: 'stopped' };
     }
