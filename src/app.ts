@@ -1,6 +1,7 @@
 /** The composition root: opens everything in order, closes it in reverse. The only module that sees all the others. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fileURLToPath } from 'node:url';
+import type { Registry } from 'prom-client';
 import { type ControlSocket, openControlSocket } from './app/control-socket.ts';
 import { addNodeMetrics } from './app/node-metrics.ts';
 import { openCatalog } from './app/open-catalog.ts';
@@ -17,7 +18,7 @@ import { describeFile } from './http/file-json.ts';
 import { fileRoutes } from './http/file-routes.ts';
 import { Readiness } from './http/health.ts';
 import { listen } from './http/http-server.ts';
-import { tellMetrics } from './http/metrics-route.ts';
+import { type MetricsText, tellMetrics } from './http/metrics-route.ts';
 import { pageRoutes } from './http/page.ts';
 import { trustedProxies } from './http/trust-proxy.ts';
 import { downloadUpload } from './http/upload-download.ts';
@@ -58,6 +59,8 @@ export interface Parts {
   openStorage: typeof openStorage;
   openCatalog: typeof openCatalog;
   timing: SweepTiming;
+  /** What `/metrics` tells; left out: what this process alone has to tell. */
+  shareMetrics?: (registry: Registry) => MetricsText;
 }
 
 export const realParts: Parts = { openStorage, openCatalog, timing: SWEEP_TIMING };
@@ -143,7 +146,7 @@ export async function startServer(
     }),
     events: events.handle,
     requestMetrics: metrics.http,
-    metrics: tellMetrics(metrics.registry, {
+    metrics: tellMetrics(from.shareMetrics?.(metrics.registry) ?? metrics.registry, {
       token: secrets.metricsToken,
       behindProxy: config.trustProxy !== false,
     }),

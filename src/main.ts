@@ -1,8 +1,13 @@
 /** The command line: reads arguments and environment, starts the server, and ends it when a signal asks for that. */
+import cluster from 'node:cluster';
 import { parseArgs } from 'node:util';
+import type { Registry } from 'prom-client';
 import pkg from '../package.json' with { type: 'json' };
-import { type RunningServer, startServer } from './app.ts';
-import { loadConfig, variables } from './config.ts';
+import { type ServerReport, WORKER_NUMBER, type WorkerMessage } from './app/workers-messages.ts';
+import { WorkerMetrics } from './app/workers-metrics.ts';
+import { superviseWorkers } from './app/workers-primary.ts';
+import { type RunningServer, realParts, startServer } from './app.ts';
+import { type Config, loadConfig, type Secrets, variables } from './config.ts';
 import { StartError, UnavailableError } from './errors.ts';
 import { createLogger, type Logger } from './observability/logger.ts';
 
@@ -10,6 +15,8 @@ import { createLogger, type Logger } from './observability/logger.ts';
 const SAME_WISH_MS = 1_000;
 /** What closing may take beyond DRAIN_SECS before the process ends anyway: nothing is lost by that (V1). */
 const CLOSE_MS = 20_000;
+/** What the primary allows its workers beyond that. */
+const WORKER_EXIT_MS = 5_000;
 
 await main(process.argv.slice(2));
 
@@ -22,19 +29,56 @@ async function main(args: string[]): Promise<void> {
   // Until there is something to close, a signal just ends the process, also where it is pid 1 of a container.
   const endAtOnce = (signal: NodeJS.Signals) => process.exit(signal === 'SIGINT' ? 130 : 143);
   process.on('SIGINT', endAtOnce).on('SIGTERM', endAtOnce);
+  const handOverSignals = () => process.off('SIGINT', endAtOnce).off('SIGTERM', endAtOnce);
   try {
     const { config, secrets } = loadConfig(process.env);
-    const logger = createLogger(config.logLevel);
+    const workerNumber = cluster.isWorker ? Number(process.env[WORKER_NUMBER]) : null;
+    const logger = createLogger(config.logLevel, undefined, workerNumber === null ? null : { worker: workerNumber });
     endOnUncaughtErrors(logger);
-    const server = await startServer(config, secrets, logger);
-    process.off('SIGINT', endAtOnce).off('SIGTERM', endAtOnce);
-    closeOnSignals(server, logger, config.drainSecs * 1_000 + CLOSE_MS);
-    process.stdout.write(banner(server));
-    logger.info({ version: pkg.version, ...publicAddresses(server) }, 'ready');
+    if (config.workers > 1 && workerNumber === null) {
+      handOverSignals();
+      process.exit(await runPrimary(config, logger));
+    }
+    await serve(config, secrets, logger, workerNumber, handOverSignals);
   } catch (error) {
     process.stderr.write(`tus-relay: ${explainFailedStart(error)}\n`);
     process.exit(1);
   }
+}
+
+function runPrimary(config: Config, logger: Logger): Promise<number> {
+  return superviseWorkers({
+    workers: config.workers,
+    stopWithinMs: config.drainSecs * 1_000 + CLOSE_MS + WORKER_EXIT_MS,
+    logger,
+    onReady: (report) => tellReady(report, config.workers, logger),
+  });
+}
+
+/** @param workerNumber null: there is no primary above us */
+async function serve(
+  config: Config,
+  secrets: Secrets,
+  logger: Logger,
+  workerNumber: number | null,
+  handOverSignals: () => void,
+): Promise<void> {
+  const parts = workerNumber === null ? realParts : { ...realParts, shareMetrics: workerMetrics(workerNumber) };
+  const server = await startServer(config, secrets, logger, parts);
+  handOverSignals();
+  closeOnSignals(server, logger, config.drainSecs * 1_000 + CLOSE_MS);
+  const { addresses, dataDir } = server;
+  if (workerNumber === null) tellReady({ addresses, dataDir }, 1, logger);
+  else process.send?.({ type: 'tus-relay:ready', report: { addresses, dataDir } } satisfies WorkerMessage);
+}
+
+function workerMetrics(workerNumber: number): (registry: Registry) => WorkerMetrics {
+  return (registry) => new WorkerMetrics(registry, workerNumber);
+}
+
+function tellReady(report: ServerReport, workers: number, logger: Logger): void {
+  process.stdout.write(banner(report, workers));
+  logger.info({ version: pkg.version, ...publicAddresses(report) }, 'ready');
 }
 
 function readArguments(args: string[]): 'start' | 'help' | 'version' {
@@ -73,7 +117,7 @@ function explainFailedStart(error: unknown): string {
   return `cannot start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
 }
 
-function banner({ addresses, dataDir }: RunningServer): string {
+function banner({ addresses, dataDir }: ServerReport, workers: number): string {
   const { embeddedS3 } = addresses;
   const rows: [string, string][] = [
     ['Page', addresses.page],
@@ -87,11 +131,12 @@ function banner({ addresses, dataDir }: RunningServer): string {
   }
   rows.push(['Database', addresses.database]);
   if (dataDir !== null) rows.push(['Data', dataDir]);
+  if (workers > 1) rows.push(['Workers', String(workers)]);
   const lines = rows.map(([name, value]) => `  ${name.padEnd(14)}${value}`);
   return `\ntus-relay ${pkg.version}\n\n${lines.join('\n')}\n\n`;
 }
 
-function publicAddresses({ addresses }: RunningServer): object {
+function publicAddresses({ addresses }: ServerReport): object {
   const { page, tus, s3 } = addresses;
   return { page, tus, s3 };
 }

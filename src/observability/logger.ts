@@ -8,12 +8,13 @@ export type Logger = Pick<PinoLogger, 'trace' | 'debug' | 'info' | 'warn' | 'err
  * JSON lines, one an event: `{"level":"info","time":"2026-01-01T00:00:00.000Z","msg":"…"}`.
  *
  * @param destination left out: stdout, written at once, so that the last words of a dying process are not lost
+ * @param fields stand in every line
  */
-export function createLogger(level: LogLevel, destination?: DestinationStream): Logger {
+export function createLogger(level: LogLevel, destination?: DestinationStream, fields: object | null = null): Logger {
   return pino(
     {
       level,
-      base: null,
+      base: fields,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describeError },
