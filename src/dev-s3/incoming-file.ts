@@ -1,5 +1,6 @@
 import { closeSync, openSync, rmSync, writevSync } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
+import { releaseBytes } from './release-bytes.ts';
 
 /**
  * Up to here a body waits in memory and is written in one go, by synchronous calls: for small bodies they cost a
@@ -23,7 +24,10 @@ export class IncomingFile {
     this.path = path;
   }
 
-  /** @returns a promise when the disk is behind: the sender should wait for it */
+  /**
+   * @param bytes given away: their memory goes once they are written
+   * @returns a promise when the disk is behind: the sender should wait for it
+   */
   write(bytes: Buffer): Promise<void> | undefined {
     if (this.#error !== null) throw this.#error;
     this.#waiting.push(bytes);
@@ -60,6 +64,7 @@ export class IncomingFile {
     this.#created = true;
     try {
       writeAllSync(fd, this.#waiting);
+      for (const bytes of this.#waiting) releaseBytes(bytes);
     } catch (error) {
       rmSync(this.path, { force: true });
       throw error;
@@ -84,6 +89,7 @@ export class IncomingFile {
         this.#waiting = [];
         this.#waitingBytes = 0;
         await writeAll(this.#handle, batch);
+        for (const bytes of batch) releaseBytes(bytes);
       }
     } catch (error) {
       this.#error = error;

@@ -12,6 +12,7 @@ import {
   startChecksum,
 } from './checksums.ts';
 import { DevS3Error } from './dev-s3-errors.ts';
+import { releaseBytes } from './release-bytes.ts';
 
 /** S3's limit for what one PUT may carry. */
 export const MAX_BODY_BYTES = 5 * 1024 ** 3;
@@ -50,7 +51,7 @@ export class RequestBody {
   }
 
   /**
-   * Gives the content to `sink` as it comes in. It counts only once this has resolved.
+   * Gives the content to `sink` as it comes in, and the memory of it too. It counts only once this has resolved.
    *
    * @param sink returns a promise when the sender should wait
    * @param wanted a checksum to compute although the client names none
@@ -74,7 +75,11 @@ export class RequestBody {
       (chunk, decoder) => {
         waiting = undefined;
         if (decoder === null) take(chunk);
-        else decoder.push(chunk, take);
+        else {
+          // Copies, since the sink takes what it is given for good, and several pieces may lie in one chunk.
+          decoder.push(chunk, (content) => take(Buffer.from(content)));
+          releaseBytes(chunk);
+        }
         return waiting;
       },
       (decoder) => expectations.setTrailers(decoder.trailers),
