@@ -13,9 +13,12 @@ const EMBEDDED_REGION = 'us-east-1';
 /** Calls to S3 at one time, of all uploads of a node; more wait for a connection. */
 const MAX_S3_CONNECTIONS = 256;
 
+type ExternalTarget = Extract<S3Target, { kind: 'external' }>;
+
 export interface OpenedStorage {
   readonly storage: S3ObjectStorage;
   readonly bucket: string;
+  readonly settings: S3Settings;
   /** For the operator: URL of the service, or which bucket of which region. */
   readonly address: string;
   /** null: a bucket of the operator's own. */
@@ -65,19 +68,11 @@ async function closeEmbedded(storage: S3ObjectStorage, server: DevS3): Promise<v
 }
 
 async function openExternal(
-  target: Extract<S3Target, { kind: 'external' }>,
+  target: ExternalTarget,
   credentials: S3Credentials | null,
   startWaitSecs: number,
 ): Promise<OpenedStorage> {
-  const opened = connect({
-    bucket: target.bucket,
-    region: target.region,
-    forcePathStyle: target.forcePathStyle,
-    payloadSigning: target.payloadSigning,
-    maxSockets: MAX_S3_CONNECTIONS,
-    ...(target.endpoint === null ? {} : { endpoint: target.endpoint }),
-    ...(credentials === null ? {} : { credentials }),
-  });
+  const opened = connect(externalSettings(target, credentials));
   try {
     await waitForBucket(opened.storage.client, bucketToCheck(opened.settings), startWaitSecs * 1_000);
   } catch (error) {
@@ -86,6 +81,18 @@ async function openExternal(
   }
   const where = target.endpoint ?? `AWS ${target.region}`;
   return { ...opened, address: `bucket ${target.bucket} at ${where}`, embedded: null };
+}
+
+export function externalSettings(target: ExternalTarget, credentials: S3Credentials | null): S3Settings {
+  return {
+    bucket: target.bucket,
+    region: target.region,
+    forcePathStyle: target.forcePathStyle,
+    payloadSigning: target.payloadSigning,
+    maxSockets: MAX_S3_CONNECTIONS,
+    ...(target.endpoint === null ? {} : { endpoint: target.endpoint }),
+    ...(credentials === null ? {} : { credentials }),
+  };
 }
 
 function connect(settings: S3Settings) {

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { SweepRequest } from '../app/sweep-parts.ts';
+import { UsageError } from './usage-error.ts';
 
 export const SWEEP_USAGE = `tus-relay sweep: removes what uploads have left behind.
 
@@ -13,11 +14,6 @@ Usage: npm run sweep [-- options]
 
 Settings come from the environment, as the server's do. A server that holds the data folder is asked to sweep.
 `;
-
-/** The command line says something that the command does not know; the message says what. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
 
 /** @throws UsageError */
 export function readSweepArguments(args: string[]): SweepRequest | 'help' {

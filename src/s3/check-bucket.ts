@@ -5,7 +5,15 @@ import { StartError } from '../errors.ts';
 import { TransportError } from './http-transport.ts';
 import { errorOfThrown, S3Error } from './s3-errors.ts';
 
-export type BucketProblemKind = 'unreachable' | 'tls' | 'credentials' | 'clock' | 'missing' | 'region' | 'refused';
+export type BucketProblemKind =
+  | 'unreachable'
+  | 'tls'
+  | 'credentials'
+  | 'clock'
+  | 'missing'
+  | 'region'
+  | 'listing'
+  | 'refused';
 
 export interface BucketProblem {
   kind: BucketProblemKind;
@@ -129,8 +137,8 @@ function describeProblem(
   }
   if (status === 403) {
     return {
-      kind: 'credentials',
-      message: `Our credentials may not list bucket "${bucket}" on ${where} (${code}).`,
+      kind: 'listing',
+      message: `Our credentials may not list bucket "${bucket}" on ${where} (${code}): allow s3:ListBucket. "npm run s3:check" tries all the rest.`,
       retry: false,
     };
   }

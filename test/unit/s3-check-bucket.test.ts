@@ -32,7 +32,7 @@ const ANSWERS: {
     kind: 'credentials',
     says: /does not accept our credentials/,
   },
-  { what: 'no permission', answer: answerError(403, 'AccessDenied'), kind: 'credentials', says: /may not list bucket/ },
+  { what: 'no permission', answer: answerError(403, 'AccessDenied'), kind: 'listing', says: /may not list bucket/ },
   {
     what: 'a clock that is off',
     answer: (req, res, recorded) =>

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readSweepArguments, UsageError } from '../../src/commands/sweep-arguments.ts';
+import { readSweepArguments } from '../../src/commands/sweep-arguments.ts';
 import { describeSweep, exitCodeOf } from '../../src/commands/sweep-text.ts';
+import { UsageError } from '../../src/commands/usage-error.ts';
 
 test('the options of the sweep', () => {
   assert.deepEqual(readSweepArguments([]), { dryRun: false, deep: false, adopt: false });
