@@ -7,6 +7,7 @@ import { createUpload } from './create-upload.ts';
 import { headUpload } from './head-upload.ts';
 import { patchUpload } from './patch-upload.ts';
 import { type RunningRequest, RunningRequests } from './running-requests.ts';
+import { terminateUpload } from './terminate-upload.ts';
 import { answer } from './tus-answer.ts';
 import { TusProtocolError, toTusAnswer } from './tus-errors.ts';
 import {
@@ -33,8 +34,8 @@ export interface TusServerOptions {
 }
 
 /**
- * The tus endpoint. POST, PATCH and HEAD are answered by handlers of our own, straight from Node's streams; OPTIONS and
- * DELETE by `@tus/server`.
+ * The tus endpoint. What concerns an upload is answered by handlers of our own, straight from Node's streams and all with
+ * the same headers; OPTIONS by `@tus/server`.
  */
 export class TusServer extends Server {
   readonly #options: TusServerOptions;
@@ -111,8 +112,8 @@ export class TusServer extends Server {
       case 'HEAD':
         return this.#answer(request, response, 200, await headUpload(running, uploadId, this.#relay, this.#locker));
       case 'DELETE':
-        request.method = method;
-        return super.handle(request, response);
+        await terminateUpload(running, uploadId, this.#relay, this.#locker);
+        return this.#answer(request, response, 204, { 'Cache-Control': 'no-store' });
       default:
         throw new TusProtocolError('method_not_allowed', 405, `${method} is not possible here`);
     }

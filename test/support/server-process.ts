@@ -51,6 +51,11 @@ export class ServerProcess {
     return this.#port;
   }
 
+  /** For the next start. */
+  wishPort(port: number): void {
+    this.#port = port;
+  }
+
   get url(): string {
     return `http://127.0.0.1:${this.#port}`;
   }

@@ -1,0 +1,103 @@
+/** SIGTERM and SIGINT: running requests commit what they have, and the process ends with 0. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { eventually } from '../support/eventually.ts';
+import { exchange } from '../support/http-exchange.ts';
+import { startServerProcess } from '../support/server-process.ts';
+import { patternBytes } from '../support/test-relay.ts';
+import { createUpload, head, type OpenPatch, openPatch, patch } from '../support/tus-client.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const MIB = 2 ** 20;
+const CONTENT = patternBytes(8 * MIB);
+const SENT_BYTES = 6 * MIB;
+
+/** A PATCH in mid-body. The server reads what was sent within DRAIN_SECS if it has not done so yet. */
+async function beginPatch(filesUrl: string): Promise<{ url: string; open: OpenPatch }> {
+  const url = await createUpload(filesUrl, CONTENT.length);
+  const open = await openPatch(url, 0, CONTENT.length);
+  await open.send(CONTENT.subarray(0, SENT_BYTES));
+  return { url, open };
+}
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test(`${signal}: a running PATCH commits what it has received, and goes on after the restart`, async (t) => {
+    const server = await startServerProcess(t, { env: { LOG_LEVEL: 'info', DRAIN_SECS: '3' } });
+    const { url, open } = await beginPatch(`${server.url}/files`);
+    const ended = server.stop(signal);
+    const answer = await open.answer();
+    assert.equal(answer.status, 503);
+    assert.match(answer.head, /ERR_SERVER_SHUTDOWN/);
+    assert.deepEqual(await ended, { code: 0, signal: null }, server.output);
+    assert.deepEqual(server.loggedErrors(), []);
+    await server.start();
+    assert.equal((await head(url)).headers['upload-offset'], String(SENT_BYTES));
+    assert.equal((await patch(url, SENT_BYTES, CONTENT.subarray(SENT_BYTES))).status, 204);
+    assert.ok((await exchange(url, { method: 'GET' })).body.equals(CONTENT));
+  });
+}
+
+test('a PATCH that ends within DRAIN_SECS is finished, and answered', async (t) => {
+  const server = await startServerProcess(t, { env: { LOG_LEVEL: 'info', DRAIN_SECS: '60' } });
+  const { open } = await beginPatch(`${server.url}/files`);
+  const ended = server.stop('SIGTERM');
+  await eventually('the shutdown', async () => (server.output.includes('shutting down') ? true : undefined));
+  await open.send(CONTENT.subarray(SENT_BYTES));
+  const answer = await open.answer();
+  assert.equal(answer.status, 204, answer.head);
+  assert.deepEqual(await ended, { code: 0, signal: null }, server.output);
+});
+
+test('the signal may go to npm start', async (t) => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'tus-relay-npm-'));
+  const npm = startNpm(t, dataDir);
+  let output = '';
+  for (const stream of [npm.stdout, npm.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  }
+  const filesUrl = await eventually(
+    'the server is ready',
+    async () => {
+      if (npm.exitCode !== null) throw new Error(output);
+      return /^ *tus endpoint +(http:\S+)$/m.exec(output)?.[1];
+    },
+    120_000,
+  );
+  const { open } = await beginPatch(filesUrl);
+  const closed = once(npm, 'close');
+  npm.kill('SIGTERM');
+  assert.equal((await open.answer()).status, 503);
+  await closed;
+  assert.match(output, /"msg":"closed"/);
+  await assert.rejects(exchange(filesUrl, { method: 'OPTIONS' }), 'nobody listens any more');
+});
+
+function startNpm(t: TestContext, dataDir: string): ChildProcess {
+  // As after a set-up: the hooks that install and build are not what this is about.
+  const npm = spawn('npm', ['start', '--ignore-scripts', '--silent'], {
+    cwd: ROOT,
+    env: { ...process.env, PORT: '0', DEV_S3_PORT: '0', DATA_DIR: dataDir, PART_BYTES: '5MiB', DRAIN_SECS: '3' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  t.after(async () => {
+    // The group, so that a server that npm has left behind does not outlive the test.
+    if (npm.pid !== undefined) {
+      try {
+        process.kill(-npm.pid, 'SIGKILL');
+      } catch {
+        // All of it has ended.
+      }
+    }
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 3 });
+  });
+  return npm;
+}
