@@ -148,6 +148,8 @@ class PgBossQueue implements JobQueue {
 
   async stop(): Promise<void> {
     try {
+      // At this moment: pg-boss itself tells its workers only after it has ended its LISTEN.
+      await Promise.all(Object.values(QUEUES).map((name) => this.#boss.offWork(name, { wait: false })));
       await this.#boss.stop({ graceful: true, timeout: this.#graceMs });
     } catch (error) {
       this.#log.warn({ err: error }, 'the job queue did not stop cleanly');
