@@ -5,8 +5,11 @@ import {
   GetBucketCorsCommand,
   HeadBucketCommand,
   PutBucketCorsCommand,
+  PutObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { letsPageIn } from '../s3/page-access.ts';
 import { errorOfThrown } from '../s3/s3-errors.ts';
 
 /** Ours among the rules of a bucket. */
@@ -14,7 +17,7 @@ const RULE_ID = 'tus-relay-direct-uploads';
 /** Browsers ask again after it. */
 const PREFLIGHT_SECS = 3_600;
 
-export type CorsResult = 'set' | 'kept' | 'unsupported' | 'denied';
+export type CorsResult = 'set' | 'kept' | 'open' | 'unsupported' | 'denied';
 
 /** @returns false when it had been there, and ours. @throws S3Error */
 export async function createBucket(client: S3Client, bucket: string, region: string): Promise<boolean> {
@@ -38,7 +41,8 @@ export async function createBucket(client: S3Client, bucket: string, region: str
 /**
  * Adds our rule, or replaces it; those of others stay.
  *
- * @returns kept: the very same rule was there already. unsupported: the service has no CORS rules for a bucket
+ * @returns kept: the very same rule was there already. unsupported: the service has no CORS rules for a bucket; open:
+ *   it has none, and lets these pages in as it is
  * @throws S3Error for anything but that and a refusal
  */
 export async function allowDirectUploads(
@@ -56,7 +60,9 @@ export async function allowDirectUploads(
     return 'set';
   } catch (thrown) {
     const error = errorOfThrown('PutBucketCors', thrown);
-    if (error.httpStatus === 501 || error.s3Code === 'NotImplemented' || error.httpStatus === 405) return 'unsupported';
+    if (error.httpStatus === 501 || error.s3Code === 'NotImplemented' || error.httpStatus === 405) {
+      return (await letsAllIn(client, bucket, origins)) ? 'open' : 'unsupported';
+    }
     if (error.httpStatus === 403) return 'denied';
     throw error;
   }
@@ -85,6 +91,14 @@ async function otherRules(client: S3Client, bucket: string): Promise<{ rules: CO
     if (errorOfThrown('GetBucketCors', thrown).s3Code === 'NoSuchCORSConfiguration') return { rules: [], mine: null };
     throw thrown;
   }
+}
+
+async function letsAllIn(client: S3Client, bucket: string, origins: readonly string[]): Promise<boolean> {
+  const url = await getSignedUrl(client, new PutObjectCommand({ Bucket: bucket, Key: 'cors' }));
+  // Nobody is everybody: whoever lets this one in asks no page where it comes from.
+  const pages = origins.map((origin) => (origin === '*' ? 'https://page.example' : origin));
+  const answers = await Promise.all(pages.map((page) => letsPageIn(url, page)));
+  return answers.every((letIn) => letIn);
 }
 
 function sameRule(found: CORSRule, wished: CORSRule): boolean {

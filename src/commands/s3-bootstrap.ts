@@ -47,7 +47,7 @@ async function bootstrap(
     if (origins.length === 0) return 0;
     const result = await allowDirectUploads(client, bucket, origins).catch(explainRefusal);
     process.stdout.write(describeCors(result, bucket, origins));
-    return result === 'set' || result === 'kept' ? 0 : 1;
+    return result === 'unsupported' || result === 'denied' ? 1 : 0;
   } finally {
     storage.close();
   }
@@ -65,9 +65,10 @@ function describeCors(result: CorsResult, bucket: string, origins: readonly stri
       return `Pages of ${pages} may upload directly to bucket ${bucket}.\n`;
     case 'kept':
       return `Pages of ${pages} could upload directly to bucket ${bucket} before; nothing was changed.\n`;
+    case 'open':
+      return `The service has no CORS rules for a bucket, and lets pages of ${pages} in as it is; nothing was changed.\n`;
     case 'unsupported':
-      // MinIO is one: it answers pages of every origin, or those in MINIO_API_CORS_ALLOW_ORIGIN.
-      return `The service has no CORS rules for a bucket. Whether its own let the pages in: npm run s3:check -- --origin ${origins[0]}\n${byHand}`;
+      return `The service has no CORS rules for a bucket, and does not let pages of ${pages} in.\n${byHand}`;
     case 'denied':
       return `Our credentials may not change the rules (s3:GetBucketCORS and s3:PutBucketCORS on the bucket).\n${byHand}`;
   }

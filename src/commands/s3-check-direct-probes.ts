@@ -1,6 +1,7 @@
 /** What a page needs that uploads straight to the bucket: presigned URLs, and rules for its origin (CORS). */
 import { PutObjectCommand, UploadPartCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { letsPageIn } from '../s3/page-access.ts';
 import { expect, type Probe } from './s3-check-probe.ts';
 import { type CheckSite, OBJECT_BYTES } from './s3-check-site.ts';
 
@@ -84,17 +85,7 @@ function presignBoundPut(site: CheckSite, name: string): Promise<string> {
 /** A browser's question before the PUT of a part, and the header that it needs of the answer. */
 async function askAsPage(site: CheckSite, origin: string): Promise<void> {
   const url = await presignBoundPut(site, 'cors');
-  const preflight = await fetch(url, {
-    method: 'OPTIONS',
-    headers: {
-      Origin: origin,
-      'Access-Control-Request-Method': 'PUT',
-      'Access-Control-Request-Headers': 'content-type',
-    },
-  });
-  await preflight.arrayBuffer();
-  const allowed = preflight.headers.get('access-control-allow-origin');
-  expect(preflight.ok && (allowed === '*' || allowed === origin), `pages of ${origin} are not let in`);
+  expect(await letsPageIn(url, origin), `pages of ${origin} are not let in`);
   const bytes = new Uint8Array(OBJECT_BYTES);
   const put = await fetch(url, { method: 'PUT', body: bytes, headers: { Origin: origin, 'content-type': TYPE } });
   await put.arrayBuffer();

@@ -36,7 +36,10 @@ async function checkExternal(config: Config, secrets: Secrets, origins: string[]
       ...(endpoint === undefined ? {} : { endpoint }),
     });
     // A bucket that may not be listed can still be tried for all the rest; nothing can be with any other problem.
-    if (problem !== null && problem.kind !== 'listing') throw new StartError(problem.message);
+    if (problem !== null && problem.kind !== 'listing') {
+      const hint = problem.kind === 'missing' ? ' "npm run s3:bootstrap -- --create" makes it.' : '';
+      throw new StartError(`${problem.message}${hint}`);
+    }
     return await tryAndTell(config, settings, storage, `bucket ${bucket} at ${endpoint ?? `AWS ${region}`}`, origins);
   } finally {
     storage.close();
