@@ -58,8 +58,8 @@ export class UploadCompleter {
     return this.#start(uploadId, { isFirst: false, repairs: true });
   }
 
-  #start(uploadId: string, run: Omit<CompletionRun, 'unclean'>): Promise<UploadRecord> {
-    const running = this.#run(uploadId, { ...run, unclean: !run.isFirst }).finally(() => {
+  #start(uploadId: string, run: Pick<CompletionRun, 'isFirst' | 'repairs'>): Promise<UploadRecord> {
+    const running = this.#run(uploadId, { ...run, unclean: !run.isFirst, lookedMs: 0 }).finally(() => {
       if (this.#running.get(uploadId) === running) this.#running.delete(uploadId);
     });
     this.#running.set(uploadId, running);
@@ -67,6 +67,7 @@ export class UploadCompleter {
   }
 
   async #run(uploadId: string, run: CompletionRun): Promise<UploadRecord> {
+    run.lookedMs = this.#dependencies.clock.now();
     const upload = await this.#getCompleting(uploadId);
     if (upload.state === 'finished') return upload;
     try {
@@ -92,7 +93,9 @@ export class UploadCompleter {
     const { storage, catalog } = this.#dependencies;
     const { objectKey, s3UploadId, uploadId } = upload;
     if (s3UploadId === null) {
-      // Only an upload of length 0 is completing without parts.
+      // Only an upload of length 0 is completing without parts. Any completer may be sending the same: unlike a
+      // Complete, a late PutObject would bring the object of a deleted file back.
+      run.unclean = true;
       await this.#write(upload, run, () => storage.putObject(objectKey, payloadFrom([]), uploadObjectHeaders(upload)));
       return;
     }
@@ -140,13 +143,15 @@ export class UploadCompleter {
   /** A write to S3 on behalf of a completion: only while the row still says completing. */
   async #write<T>(upload: UploadRecord, run: CompletionRun, call: () => Promise<T>): Promise<T> {
     const { clock } = this.#dependencies;
-    let lookedMs = clock.now();
     return withS3Retry(clock, call, {
       beforeAttempt: async () => {
-        if (clock.now() - lookedMs < LOOK_AGAIN_MS) return;
-        const { state } = await this.#getCompleting(upload.uploadId);
-        if (state === 'finished') throw new UploadCompletingError(upload.uploadId);
-        lookedMs = clock.now();
+        // From when it was asked: before it reads the answer the process may sleep for hours.
+        while (clock.now() - run.lookedMs >= LOOK_AGAIN_MS) {
+          const askedMs = clock.now();
+          const { state } = await this.#getCompleting(upload.uploadId);
+          if (state === 'finished') throw new UploadCompletingError(upload.uploadId);
+          run.lookedMs = askedMs;
+        }
       },
       onUnknownOutcome: () => {
         run.unclean = true;
@@ -173,6 +178,8 @@ export class UploadCompleter {
 interface CompletionRun {
   isFirst: boolean;
   repairs: boolean;
+  /** When the row was last asked, and said completing. */
+  lookedMs: number;
   /** Some Complete of this upload may still be under way when it is finished. */
   unclean: boolean;
 }

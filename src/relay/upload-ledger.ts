@@ -36,15 +36,24 @@ export class UploadLedger {
   #unnamed = 0;
   #ended = false;
 
-  /** @param claimed the row as this writer's own claim (or creation) wrote it */
-  constructor(database: Database, catalog: UploadCatalogPort, clock: Clock, claimed: UploadRecord) {
+  /**
+   * @param claimed the row as this writer's own claim (or creation) wrote it
+   * @param claimedAtMs when that statement was sent: the process may have slept since it was answered
+   */
+  constructor(
+    database: Database,
+    catalog: UploadCatalogPort,
+    clock: Clock,
+    claimed: UploadRecord,
+    claimedAtMs: number,
+  ) {
     if (claimed.writer === null) throw new TypeError('a ledger needs a claimed upload');
     this.token = claimed.writer;
     this.#database = database;
     this.#catalog = catalog;
     this.#clock = clock;
     this.#upload = claimed;
-    this.#lastLookMs = clock.now();
+    this.#lastLookMs = claimedAtMs;
   }
 
   static freshToken(): string {
@@ -75,7 +84,7 @@ export class UploadLedger {
     this.#unnamed -= 1;
   }
 
-  /** Milliseconds since the row was last seen to be this writer's. */
+  /** Milliseconds since the row was last asked whether it is this writer's, and said yes. */
   get sinceLookMs(): number {
     return this.#clock.now() - this.#lastLookMs;
   }
@@ -83,18 +92,19 @@ export class UploadLedger {
   /** Before a write to S3 is signed. @throws WriterFencedError */
   async lookBeforeSending(): Promise<void> {
     if (this.#ended) throw new WriterFencedError(this.#upload.uploadId);
-    if (this.sinceLookMs >= LOOK_AGAIN_MS) await this.look();
+    // A process that slept before it read the answer has an old answer.
+    while (this.sinceLookMs >= LOOK_AGAIN_MS) await this.look();
   }
 
   /** Renews the upload's expiry, too. @throws WriterFencedError */
   async look(): Promise<void> {
-    this.#applied(await this.#catalog.look(this.#upload.uploadId, this.token));
+    await this.#apply(() => this.#catalog.look(this.#upload.uploadId, this.token));
   }
 
   async commitMultipart(s3UploadId: string, partsAhead: number): Promise<void> {
     const { uploadId } = this.#upload;
-    this.#applied(
-      await this.#catalog.commitMultipart({ uploadId, token: this.token, s3UploadId, sentUpTo: partsAhead }),
+    await this.#apply(() =>
+      this.#catalog.commitMultipart({ uploadId, token: this.token, s3UploadId, sentUpTo: partsAhead }),
     );
     this.#unnamed -= 1;
     this.#upload = { ...this.#upload, s3UploadId, sentUpTo: Math.max(this.#upload.sentUpTo, partsAhead) };
@@ -102,7 +112,7 @@ export class UploadLedger {
 
   async commitPart(part: CommittedPart, sentUpTo: number, detectedType: string | null): Promise<void> {
     const step = this.#step(part.partNumber * this.#upload.partBytes);
-    this.#applied(await this.#catalog.commitPart({ ...step, part, sentUpTo, detectedType }));
+    await this.#apply(() => this.#catalog.commitPart({ ...step, part, sentUpTo, detectedType }));
     if (part.copyKey !== null) this.#unnamed -= 1;
     this.#upload = {
       ...this.#upload,
@@ -119,7 +129,7 @@ export class UploadLedger {
   async commitTail(segment: TailSegment, replacesTail: boolean, isEnd: boolean): Promise<void> {
     const step = this.#step(this.#upload.offsetBytes + segmentGain(segment, replacesTail, this.#upload));
     const cleanEnd = isEnd && this.#isCleanBut(1);
-    this.#applied(await this.#catalog.commitTail({ ...step, segment, replacesTail, cleanEnd }));
+    await this.#apply(() => this.#catalog.commitTail({ ...step, segment, replacesTail, cleanEnd }));
     this.#unnamed -= 1;
     this.#upload = { ...this.#upload, offsetBytes: step.toBytes, writer: cleanEnd ? null : this.token };
     this.#ended = isEnd;
@@ -130,7 +140,7 @@ export class UploadLedger {
     const step = this.#step(this.#upload.lengthBytes as number);
     await this.#database.transaction(async (trx) => {
       const unclean = !this.#isCleanBut(part?.copyKey == null ? 0 : 1);
-      this.#applied(await this.#catalog.commitLast(trx, { ...step, part, unclean, detectedType }));
+      await this.#apply(() => this.#catalog.commitLast(trx, { ...step, part, unclean, detectedType }));
       await end.enqueueCompletion(trx, step.uploadId);
     });
     this.#upload = { ...this.#upload, offsetBytes: step.toBytes, state: 'completing', writer: null };
@@ -142,10 +152,9 @@ export class UploadLedger {
     const step = this.#step(this.#upload.lengthBytes as number);
     const unclean = !this.#isCleanBut(1);
     const finished = await this.#database.transaction(async (trx) => {
-      const row = await this.#catalog.finishSingle(trx, { ...step, unclean, detectedType });
-      this.#applied(row !== null);
-      await end.recordFinished(trx, row as UploadRecord);
-      return row as UploadRecord;
+      const row = await this.#apply(() => this.#catalog.finishSingle(trx, { ...step, unclean, detectedType }));
+      await end.recordFinished(trx, row);
+      return row;
     });
     this.#upload = finished;
     this.#ended = true;
@@ -162,7 +171,7 @@ export class UploadLedger {
   /** The provider has removed the multipart upload: nobody can go on. @throws UploadGoneError, WriterFencedError */
   async giveUp(): Promise<never> {
     const { uploadId } = this.#upload;
-    this.#applied(await this.#catalog.giveUpOpen({ uploadId, token: this.token }));
+    await this.#apply(() => this.#catalog.giveUpOpen({ uploadId, token: this.token }));
     this.#ended = true;
     throw new UploadGoneError(uploadId, 'was removed by the storage');
   }
@@ -176,13 +185,22 @@ export class UploadLedger {
     return { uploadId: this.#upload.uploadId, token: this.token, fromBytes: this.#upload.offsetBytes, toBytes };
   }
 
-  #applied(applied: boolean): void {
-    if (!applied) {
+  /**
+   * Sends a statement that demands this writer's token.
+   *
+   * @param send resolves to false or null when it did not apply
+   */
+  async #apply<T>(send: () => Promise<T>): Promise<NonNullable<T>> {
+    const sentMs = this.#clock.now();
+    const applied = await send();
+    if (applied === false || applied == null) {
       // Not ours any more. Nothing is released or removed from here on: what we sent and did not commit is the sweeper's.
       this.#ended = true;
       throw new WriterFencedError(this.#upload.uploadId);
     }
-    this.#lastLookMs = this.#clock.now();
+    // From when it was sent: by the time its answer is read the process may have slept for hours.
+    this.#lastLookMs = Math.max(this.#lastLookMs, sentMs);
+    return applied;
   }
 }
 

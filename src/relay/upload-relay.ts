@@ -100,6 +100,13 @@ export interface Appended {
   bodyEnd: BodyEnd;
 }
 
+interface ClaimedUpload {
+  /** The row, as the claim wrote it. */
+  upload: UploadRecord;
+  /** On the relay's clock: when the claim was sent. */
+  claimedAtMs: number;
+}
+
 export class UploadRelay {
   readonly settings: RelaySettings;
   /** For the metrics; whoever puts the relay together counts in it what happens outside of it. */
@@ -137,11 +144,12 @@ export class UploadRelay {
       writer: writes ? UploadLedger.freshToken() : null,
     };
     if (lengthBytes === 0) return { upload: await this.#createEmpty(newUpload), bodyEnd: 'complete' };
+    const createdAtMs = this.#dependencies.clock.now();
     const created = await this.#dependencies.catalog.create(newUpload);
     this.counters.created += 1;
     if (body === null || created.writer === null) return { upload: created, bodyEnd: 'complete' };
     try {
-      return await this.#append(created, body);
+      return await this.#append({ upload: created, claimedAtMs: createdAtMs }, body);
     } catch (error) {
       if (error instanceof UploadSizeExceededError) await this.terminate(created.uploadId);
       if (error instanceof UploadSizeExceededError) throw error;
@@ -168,22 +176,24 @@ export class UploadRelay {
     return this.#append(claimed, body);
   }
 
-  async #claim({ uploadId, offsetBytes, declaredLengthBytes, body }: AppendRequest): Promise<UploadRecord | null> {
+  async #claim({ uploadId, offsetBytes, declaredLengthBytes, body }: AppendRequest): Promise<ClaimedUpload | null> {
     const { catalog, clock, isLockShared } = this.#dependencies;
     const giveUpMs = clock.now() + SILENCE_WAIT_MS;
     for (;;) {
       const isShared = isLockShared();
-      const claimed = await catalog.claim({
+      const claimedAtMs = clock.now();
+      const upload = await catalog.claim({
         ...{ uploadId, offsetBytes, declaredLengthBytes, partsAhead: PARTS_AHEAD },
         token: UploadLedger.freshToken(),
         freshKeyName: randomUUID(),
         maxParts: this.settings.maxParts,
         onlyAfterSilenceSecs: isShared ? null : WRITER_SILENCE_SECS,
       });
-      if (claimed !== null || isShared) return claimed;
-      const upload = await catalog.find(uploadId);
-      const isHeld = upload?.state === 'open' && upload.writer !== null && upload.offsetBytes === offsetBytes;
-      if (!isHeld || upload.overdue) return null;
+      if (upload !== null) return { upload, claimedAtMs };
+      if (isShared) return null;
+      const found = await catalog.find(uploadId);
+      const isHeld = found?.state === 'open' && found.writer !== null && found.offsetBytes === offsetBytes;
+      if (!isHeld || found.overdue) return null;
       if (clock.now() >= giveUpMs) throw new UploadLockedError(uploadId);
       await clock.sleep(SILENCE_POLL_MS, body.stop);
     }
@@ -219,10 +229,10 @@ export class UploadRelay {
     return completer.complete(newUpload.uploadId, true);
   }
 
-  async #append(claimed: UploadRecord, body: RequestBody): Promise<Appended> {
+  async #append({ upload: claimed, claimedAtMs }: ClaimedUpload, body: RequestBody): Promise<Appended> {
     const { database, catalog, clock, storage, end, completer, discards, budget, tails, isLockShared } =
       this.#dependencies;
-    const ledger = new UploadLedger(database, catalog, clock, claimed);
+    const ledger = new UploadLedger(database, catalog, clock, claimed, claimedAtMs);
     const { lengthBytes, offsetBytes, partBytes } = claimed;
     if (lengthBytes !== null && offsetBytes + (body.declaredBytes ?? 0) > lengthBytes) {
       await ledger.letGo();
