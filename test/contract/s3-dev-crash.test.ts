@@ -1,7 +1,7 @@
 /** What dev-s3 promises beyond S3: a kill of its process leaves every acknowledged object, and nothing half. */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
-import { readdir, stat } from 'node:fs/promises';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { readdir, stat, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
@@ -72,6 +72,8 @@ test('a kill between the last byte and the commit leaves no object', async (t) =
   const put = startPut(it.server, '/crash/k', MIB);
   put.end(randomBytes(MIB));
   await it.incomingHolds(MIB - 300_000);
+  // A moment later the file has its lasting name, and the index does not know it yet.
+  await writeFile(join(it.dataDir, 'files', randomUUID()), 'nobody has this');
   await it.killAndRestart();
   put.destroy();
   await refused(it.client.send(new HeadObjectCommand({ Bucket, Key: 'k' })), 404);

@@ -8,11 +8,19 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CreateBucketCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
+import {
+  CompleteMultipartUploadCommand,
+  CreateBucketCommand,
+  CreateMultipartUploadCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
 import { type DevS3, startDevS3 } from '../../src/dev-s3/dev-s3-server.ts';
 import { StartError } from '../../src/errors.ts';
 import { DEV_S3_CREDENTIALS, DEV_S3_REGION, temporaryFolder } from '../support/dev-s3.ts';
-import { bodyOf, MIB, sameBytes } from './s3-checks.ts';
+import { bodyOf, MIB, PART_BYTES, sameBytes } from './s3-checks.ts';
 import { sendSigned, signHeaders } from './s3-signer.ts';
 import { type S3Target, sdkClient } from './s3-target.ts';
 
@@ -137,16 +145,25 @@ test('a client that vanishes in the middle of its body leaves nothing', async (t
 
 test('a reader keeps the bytes that it began with, also when it is slow and the object goes', async (t) => {
   const { client, dataDir } = await start(t);
-  const content = randomBytes(6 * MIB);
-  await client.send(new PutObjectCommand({ Bucket, Key: 'k', Body: content }));
-  const got = await client.send(new GetObjectCommand({ Bucket, Key: 'k' })); // nothing of the body is read yet
-  const vanishing = await client.send(new GetObjectCommand({ Bucket, Key: 'k' }));
-  await client.send(new PutObjectCommand({ Bucket, Key: 'k', Body: 'new' }));
-  sameBytes(await bodyOf(got), content);
+  const contents = [0, 1, 2].map(() => randomBytes(PART_BYTES)); // more than a connection takes unread
+  const where = { Bucket, Key: 'k' };
+  const { UploadId } = await client.send(new CreateMultipartUploadCommand(where));
+  const Parts = await Promise.all(
+    contents.map(async (Body, index) => {
+      const PartNumber = index + 1;
+      const { ETag } = await client.send(new UploadPartCommand({ ...where, UploadId, PartNumber, Body }));
+      return { PartNumber, ETag };
+    }),
+  );
+  await client.send(new CompleteMultipartUploadCommand({ ...where, UploadId, MultipartUpload: { Parts } }));
+  const got = await client.send(new GetObjectCommand(where)); // nothing of the body is read yet
+  const vanishing = await client.send(new GetObjectCommand(where));
+  await client.send(new PutObjectCommand({ ...where, Body: 'new' }));
+  sameBytes(await bodyOf(got), Buffer.concat(contents));
   (vanishing.Body as unknown as { destroy(): void }).destroy();
-  // The old file goes with its last reader.
+  // The old files go with their last reader.
   while ((await readdir(join(dataDir, 'files'))).length > 1) await sleep(5, undefined, { signal: t.signal });
-  assert.equal((await bodyOf(await client.send(new GetObjectCommand({ Bucket, Key: 'k' })))).toString(), 'new');
+  assert.equal((await bodyOf(await client.send(new GetObjectCommand(where)))).toString(), 'new');
 });
 
 test('writers of one key do not mix their bytes', async (t) => {
