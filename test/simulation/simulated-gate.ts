@@ -5,6 +5,8 @@ import type { Scheduler, SimulatedProcess } from './scheduler.ts';
 
 /** A statement whose caller has given up may still be carried out for so long. */
 const LATEST_STATEMENT_MS = 120_000;
+/** As `idle_in_transaction_session_timeout`: a process that sleeps does not hold the rows of others for ever. */
+export const IDLE_TRANSACTION_MS = 15_000;
 
 /**
  * The way from one process to the database: a statement is sent, carried out and answered in three picks of the
@@ -68,7 +70,10 @@ export class SimulatedGate implements StatementGate {
       run: () => {
         try {
           const result = execute();
-          if (kind === 'begin') sender.abandonTransaction = abandon;
+          if (kind === 'begin') {
+            sender.abandonTransaction = abandon;
+            if (sender.pausedUntilMs - scheduler.nowMs > IDLE_TRANSACTION_MS) abandon();
+          }
           scheduler.say(`${sender.name} → db ${label}${fate === 'late' ? ' (late)' : ''} = ${shown(result)}`);
           if (fate === 'lost') fail('unknown');
           else if (fate === 'ok') answer('ok', () => resolve(result));

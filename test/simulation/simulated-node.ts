@@ -19,7 +19,7 @@ import type { History } from './history.ts';
 import { MemoryJobQueue } from './memory-job-queue.ts';
 import type { FaultRates, Scenario } from './scenario.ts';
 import { type Scheduler, type SimulatedProcess, simulatedContext } from './scheduler.ts';
-import { SimulatedGate } from './simulated-gate.ts';
+import { IDLE_TRANSACTION_MS, SimulatedGate } from './simulated-gate.ts';
 import { type SimulatedBucket, SimulatedS3 } from './simulated-s3.ts';
 
 const DISCARD_RECHECK_SECS = 1_800;
@@ -146,7 +146,7 @@ export class SimulatedNode implements SimulatedProcess {
   pause(ms: number): void {
     this.pausedUntilMs = this.#scheduler.nowMs + ms;
     // The database does not wait for ever for a silent client that holds rows.
-    if (this.#scheduler.random.chance(0.5)) this.abandonTransaction?.();
+    if (ms > IDLE_TRANSACTION_MS || this.#scheduler.random.chance(0.5)) this.abandonTransaction?.();
   }
 
   #sleep(ms: number, signal?: AbortSignal): Promise<void> {
