@@ -89,7 +89,10 @@ export class TusServer extends Server {
     const { basePath, isTrustedProxy, download } = this.#options;
     const path = (request as { originalUrl?: string }).originalUrl ?? request.url ?? '/';
     const uploadId = uploadIdOf(path, basePath);
-    if (method === 'OPTIONS') return super.handle(request, response);
+    if (method === 'OPTIONS') {
+      if (this.#options.corsOrigins !== '*') response.setHeader('Vary', 'Origin');
+      return super.handle(request, response);
+    }
     if (method === 'GET') {
       if (uploadId === null) throw notFound(method);
       return download(uploadId, request, response);
