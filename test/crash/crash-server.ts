@@ -3,6 +3,7 @@
  * done to them and end the process at the step that the test names. It does not wait half an hour before it looks again
  * at what it removed, and answers questions about its catalog, which only it can open when it is embedded.
  */
+import { flushCompileCache } from 'node:module';
 import { sql } from 'kysely';
 import { openCatalog } from '../../src/app/open-catalog.ts';
 import { openStorage } from '../../src/app/open-storage.ts';
@@ -34,6 +35,8 @@ const parts: Parts = {
 
 const { config, secrets } = loadConfig(process.env);
 const server = await startServer(config, secrets, createLogger(config.logLevel), parts);
+// Written at the end of a process, as a rule: this one has none.
+flushCompileCache();
 process.stdout.write(`Page ${server.addresses.page}\n`);
 
 process.on('message', async (command: Command) => {

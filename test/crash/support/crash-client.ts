@@ -53,6 +53,18 @@ export class CrashClient {
     });
   }
 
+  /** Sends all bytes, and asks for nothing more when the server has them and does not say yet that it is done. */
+  async sendEverything(): Promise<void> {
+    const { content, ends } = this.plan;
+    for (let offset = 0; offset < content.length; offset = ends.find((it) => it > offset) ?? content.length) {
+      try {
+        await this.append(offset);
+      } catch (error) {
+        if (!(error instanceof BusyError)) throw error;
+      }
+    }
+  }
+
   /** Repeats what a dead or busy server has interrupted. */
   async persist(work: () => Promise<void>): Promise<void> {
     for (;;) {

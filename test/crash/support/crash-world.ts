@@ -1,10 +1,13 @@
 /** A server that can be killed at any step, and what outlives it: the S3 server, which runs here, and the database. */
 import { once } from 'node:events';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DevS3 } from '../../../src/dev-s3/dev-s3-server.ts';
+import { systemClock } from '../../../src/relay/clock.ts';
+import { withS3Retry } from '../../../src/relay/s3-retry.ts';
 import { S3ObjectStorage } from '../../../src/s3/s3-object-storage.ts';
-import { DEV_S3_CREDENTIALS, DEV_S3_REGION, startTestDevS3 } from '../../support/dev-s3.ts';
+import { DEV_S3_CREDENTIALS, DEV_S3_REGION, startTestDevS3, temporaryFolder } from '../../support/dev-s3.ts';
 import { prepareServer, type ServerProcess } from '../../support/server-process.ts';
 import type { CatalogReport, Command } from './commands.ts';
 import type { Moment } from './step-probe.ts';
@@ -28,6 +31,7 @@ export class CrashWorld {
   readonly storage: S3ObjectStorage;
   readonly server: ServerProcess;
   #deaths = 0;
+  #armed = false;
 
   constructor(s3: DevS3, storage: S3ObjectStorage, server: ServerProcess) {
     this.s3 = s3;
@@ -46,6 +50,7 @@ export class CrashWorld {
 
   /** The server ends at this step, counted from now. */
   async arm(step: number, moment: Moment): Promise<void> {
+    this.#armed = true;
     await this.#ask({ kind: 'arm', step, moment });
   }
 
@@ -58,14 +63,19 @@ export class CrashWorld {
     return this.#askAlive({ kind: 'report' }) as Promise<CatalogReport>;
   }
 
-  /** After a connection was lost: waits for the end of the server, and starts the next one. */
+  /**
+   * After a connection was lost: waits for the end of a server that was to be killed, and starts the next one. One that
+   * lives has closed a connection of which it did not want to read more.
+   */
   async revive(cause: unknown): Promise<void> {
+    if (!this.#armed && this.server.running) return;
     const timer = setTimeout(() => this.server.child.disconnect(), DYING_MS);
     const { signal } = await this.server.exited;
     clearTimeout(timer);
     if (signal !== 'SIGKILL')
       throw new Error(`the server failed otherwise than by being killed:\n${this.server.output}`, { cause });
     this.#deaths += 1;
+    this.#armed = false;
     await this.server.start();
   }
 
@@ -85,8 +95,11 @@ export class CrashWorld {
 
   /** @returns null when there is no such object */
   async read(objectKey: string): Promise<Buffer | null> {
-    const opened = await this.storage.getObject(objectKey);
-    return opened === null ? null : Buffer.concat(await opened.body.toArray());
+    // Faults that a test has set hit its own looks, too.
+    return withS3Retry(systemClock, async () => {
+      const opened = await this.storage.getObject(objectKey);
+      return opened === null ? null : Buffer.concat(await opened.body.toArray());
+    });
   }
 
   /** Of a server that may be dying: asked again when it has been started again. */
@@ -131,6 +144,8 @@ export async function startCrashWorld(t: TestContext, wishes: WorldWishes): Prom
     entry: 'test/crash/crash-server.ts',
     env: {
       ...{ S3_BUCKET: BUCKET, S3_ENDPOINT: s3.url, AWS_REGION: DEV_S3_REGION, LOG_LEVEL: 'warn' },
+      // A server that is started a hundred times need not be compiled a hundred times.
+      NODE_COMPILE_CACHE: join(await temporaryFolder(t), 'compiled'),
       AWS_ACCESS_KEY_ID: DEV_S3_CREDENTIALS.accessKeyId,
       AWS_SECRET_ACCESS_KEY: DEV_S3_CREDENTIALS.secretAccessKey,
       ...(databaseUrl === null ? {} : { DATABASE_URL: databaseUrl }),
