@@ -13,8 +13,7 @@ export interface CaddyServer {
 }
 
 /** For a test: nothing outside of its folder, no port but the one, no certificates from elsewhere. */
-const GLOBAL_OPTIONS =
-  '{\n\tadmin off\n\tdefault_bind 127.0.0.1\n\tauto_https disable_redirects\n}\n';
+const GLOBAL_OPTIONS = '{\n\tadmin off\n\tdefault_bind 127.0.0.1\n\tauto_https disable_redirects\n}\n';
 
 /**
  * @param caddyfile sites and snippets, made for the port that Caddy is to listen on
