@@ -46,7 +46,7 @@ test('S3 fails once in each way at each operation', async (t) => {
 test('S3 fails at random, at every operation', async (t) => {
   const world = await startCrashWorld(t, { databaseUrl: await freshDatabase() });
   const known = new Set<string>();
-  for (const seed of [1, 2, 3]) {
+  for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
     await t.test(`seed ${seed}`, async () => {
       const often = { operation: '*', probability: 0.1 } as const;
       const rules: FaultRule[] = [
@@ -71,6 +71,12 @@ for (const kind of ['busy', 'cut'] as const) {
     await assertNothingLeft(world, client, { plan: BIG }, new Set());
   });
 }
+
+test('S3 takes a part and never answers: the call is given up, and the part sent again', async (t) => {
+  const world = await startCrashWorld(t, { databaseUrl: await freshDatabase() });
+  const hang: FaultRule = { operation: 'UploadPart', times: 1, action: { kind: 'hang', when: 'received' } };
+  await survive(world, new Set(), [hang], [BIG]);
+});
 
 test('S3 cannot complete for a while: the server does it later, without the client', async (t) => {
   const world = await startCrashWorld(t, { databaseUrl: await freshDatabase() });

@@ -7,7 +7,7 @@ import type { CrashWorld } from './crash-world.ts';
 const TUS = { 'Tus-Resumable': '1.0.0' };
 const BODY = { 'Content-Type': 'application/offset+octet-stream' };
 /** Well above the longest time that any of these uploads takes; then a test fails with what it waited for. */
-const PATIENCE_MS = 90_000;
+const PATIENCE_MS = 180_000;
 
 export interface UploadPlan {
   content: Buffer;
