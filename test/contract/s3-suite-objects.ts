@@ -56,13 +56,13 @@ export function objectContract(open: OpenTarget): void {
     if (!it.target.profile.has('keeps-aws-chunked')) assert.equal(encoding, undefined);
   });
 
-  sdkTest(open, 'a second object under a key replaces the first', async ({ client, bucket, prefix }) => {
+  sdkTest(open, 'a second object under a key replaces the first', async ({ client, bucket, prefix, target }) => {
     const where = { Bucket: bucket, Key: `${prefix}k` };
     await client.send(new PutObjectCommand({ ...where, Body: 'one', Metadata: { a: '1' } }));
     await client.send(new PutObjectCommand({ ...where, Body: 'two!' }));
     const got = await client.send(new GetObjectCommand(where));
     assert.equal((await bodyOf(got)).toString(), 'two!');
-    assert.deepEqual(got.Metadata, {});
+    if (!target.profile.has('keeps-old-metadata')) assert.deepEqual(got.Metadata, {});
   });
 
   sdkTest(open, 'ranges are read from their first to their last byte', async ({ client, bucket, prefix }) => {

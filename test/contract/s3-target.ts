@@ -38,6 +38,8 @@ export type S3Difference =
   | 'other-unknown-key'
   /** `aws-chunked` is kept as the object's Content-Encoding. */
   | 'keeps-aws-chunked'
+  /** What the first object under a key had as metadata stays with the second (versitygw, with metadata in files). */
+  | 'keeps-old-metadata'
   /** Quiet of a batch delete is not heeded. */
   | 'never-quiet'
   /** `encoding-type=url` of a list is not heeded. */
@@ -58,7 +60,7 @@ export const PROFILES: Readonly<Record<string, S3Profile>> = {
   ]),
   versitygw: new Set<S3Difference>([
     ...(['uploads-in-one-page', 'cors-closed', 'keys-are-paths', 'early-presigned', 'other-unknown-key'] as const),
-    ...(['keeps-aws-chunked', 'never-quiet', 'copy-not-modified', 'no-encoding-type'] as const),
+    ...(['keeps-old-metadata', 'keeps-aws-chunked', 'never-quiet', 'copy-not-modified', 'no-encoding-type'] as const),
   ]),
 };
 
