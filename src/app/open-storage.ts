@@ -3,12 +3,16 @@ import { join } from 'node:path';
 import type { Config, S3Credentials, S3Target, Secrets } from '../config.ts';
 import { loadOrCreateCredentials } from '../dev-s3/credentials.ts';
 import { type DevS3, startDevS3 } from '../dev-s3/dev-s3-server.ts';
+import { StartError } from '../errors.ts';
 import type { Logger } from '../observability/logger.ts';
 import { type BucketToCheck, checkBucket, createBucketIfMissing, waitForBucket } from '../s3/check-bucket.ts';
+import { findMissingPermissions } from '../s3/check-permissions.ts';
 import type { S3Settings } from '../s3/s3-client.ts';
 import { S3ObjectStorage } from '../s3/s3-object-storage.ts';
 
 const EMBEDDED_BUCKET = 'tus-relay';
+/** Not under `uploads/`, where a deep sweep would wonder about it. */
+const START_CHECK_KEY = '.tus-relay-start';
 const EMBEDDED_REGION = 'us-east-1';
 /** Calls to S3 at one time, of all uploads of a node; more wait for a connection. */
 const MAX_S3_CONNECTIONS = 256;
@@ -31,13 +35,16 @@ export interface OpenedStorage {
 /** @throws StartError with one sentence about what is wrong */
 export async function openStorage(config: Config, secrets: Secrets, logger: Logger): Promise<OpenedStorage> {
   if (config.s3.kind === 'embedded') return openEmbedded(config, config.s3.port, logger);
-  return openExternal(config.s3, secrets.s3Credentials, config.startWaitSecs);
+  return openExternal(config, config.s3, secrets.s3Credentials, logger);
 }
 
 async function openEmbedded(config: Config, port: number, logger: Logger): Promise<OpenedStorage> {
   const dataDir = join(config.dataDir, 's3');
   const credentials = loadOrCreateCredentials(dataDir);
-  const server = await startDevS3({ port, dataDir, credentials, region: EMBEDDED_REGION });
+  const server = await startDevS3({
+    ...{ port, dataDir, credentials, region: EMBEDDED_REGION },
+    log: (message, error) => logger.error({ err: error }, message),
+  });
   logger.info({ url: server.url }, 'the embedded S3 server is running: for development only');
   try {
     const opened = connect({
@@ -68,19 +75,32 @@ async function closeEmbedded(storage: S3ObjectStorage, server: DevS3): Promise<v
 }
 
 async function openExternal(
+  { startWaitSecs, s3KeyPrefix }: Config,
   target: ExternalTarget,
   credentials: S3Credentials | null,
-  startWaitSecs: number,
+  logger: Logger,
 ): Promise<OpenedStorage> {
   const opened = connect(externalSettings(target, credentials));
   try {
     await waitForBucket(opened.storage.client, bucketToCheck(opened.settings), startWaitSecs * 1_000);
+    await assertPermissions(opened.storage, target.bucket, `${s3KeyPrefix}${START_CHECK_KEY}`, logger);
   } catch (error) {
     await opened.close();
     throw error;
   }
   const where = target.endpoint ?? `AWS ${target.region}`;
   return { ...opened, address: `bucket ${target.bucket} at ${where}`, embedded: null };
+}
+
+/** @throws StartError where nothing could be stored; what else is denied is told, since uploads go on without it */
+async function assertPermissions(storage: S3ObjectStorage, bucket: string, key: string, logger: Logger): Promise<void> {
+  const missing = await findMissingPermissions(storage, key);
+  if (missing.length === 0) return;
+  const what = `Our credentials may not do everything on bucket "${bucket}": ${missing.join(', ')}`;
+  if (missing.includes('s3:PutObject')) {
+    throw new StartError(`${what}. Allow it; "npm run s3:check" tries everything that is needed.`);
+  }
+  logger.error({ missing }, `${what}; uploads or their cleaning up will fail: "npm run s3:check" tells more`);
 }
 
 export function externalSettings(target: ExternalTarget, credentials: S3Credentials | null): S3Settings {
