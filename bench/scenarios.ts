@@ -25,14 +25,14 @@ const KIB = 1024;
 export function scenarios(quick: boolean): Scenario[] {
   const scaled = (count: number, quickly: number) => (quick ? quickly : count);
   return [
-    oneFile('one-patch', scaled(1024, 64), null),
-    oneFile('8-mib-patches', scaled(512, 64), 8),
-    oneFile('1-mib-patches', scaled(128, 16), 1),
-    smallUploads('small', scaled(2000, 100), false),
-    smallUploads('small-with-creation', scaled(2000, 100), true),
-    heads(scaled(2000, 200)),
-    slowClients('slow-300', scaled(300, 30), scaled(12, 2)),
-    slowClients('slow-1000', scaled(1000, 100), scaled(6, 1)),
+    oneFile('one-patch', scaled(1024, 32), null),
+    oneFile('8-mib-patches', scaled(512, 32), 8),
+    oneFile('1-mib-patches', scaled(128, 8), 1),
+    smallUploads('small', scaled(2000, 60), false),
+    smallUploads('small-with-creation', scaled(2000, 60), true),
+    heads(scaled(2000, 100)),
+    slowClients('slow-300', scaled(300, 20), scaled(12, 1)),
+    slowClients('slow-1000', scaled(1000, 50), scaled(6, 1)),
   ];
 }
 
