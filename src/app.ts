@@ -108,9 +108,13 @@ export async function startServer(
     }),
     (it) => it.close(),
   );
+  const tellChange = (name: string) => (problem: unknown) => {
+    if (problem === null) logger.info(`the ${name} answers again`);
+    else logger.error({ err: problem }, `the ${name} does not answer: this node is not ready`);
+  };
   const readiness = new Readiness([
-    { name: 'database', check: (signal) => database.ping(signal) },
-    { name: 'storage', check: (signal) => s3.check(signal) },
+    { name: 'database', check: (signal) => database.ping(signal), onChange: tellChange('database') },
+    { name: 'storage', check: (signal) => s3.check(signal), onChange: tellChange('storage') },
   ]);
   const tus = new TusServer(
     {

@@ -4,6 +4,8 @@ import { Router } from 'express';
 export interface ServiceCheck {
   name: 'database' | 'storage';
   check(signal: AbortSignal): Promise<unknown>;
+  /** Called when a look finds it down, with why, and with null when one finds it up again. */
+  onChange?: (problem: unknown) => void;
 }
 
 export interface ReadinessReport {
@@ -22,6 +24,8 @@ export class Readiness {
   readonly #services: readonly ServiceCheck[];
   readonly #timeoutMs: number;
   readonly #now: () => number;
+  /** Names of those that the last look found down. */
+  readonly #down = new Set<string>();
   #draining = false;
   #checked: { atMs: number; down: Promise<string[]> } | null = null;
 
@@ -60,12 +64,15 @@ export class Readiness {
     const timedOut = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
       abort.abort();
-      timedOut.reject();
+      timedOut.reject(new Error('no answer in time'));
     }, this.#timeoutMs);
     try {
       await Promise.race([service.check(abort.signal), timedOut.promise]);
+      if (this.#down.delete(service.name)) service.onChange?.(null);
       return true;
-    } catch {
+    } catch (error) {
+      if (!this.#down.has(service.name)) service.onChange?.(error);
+      this.#down.add(service.name);
       return false;
     } finally {
       clearTimeout(timer);
