@@ -1,0 +1,87 @@
+/** What the files for containers have to agree on with the program, with each other, and with the docs. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { variables } from '../../src/config.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+function read(path: string): string {
+  return readFileSync(join(ROOT, path), 'utf8');
+}
+
+function allOf(text: string, pattern: RegExp): string[] {
+  return [...text.matchAll(pattern)].map((match) => match[1] ?? '');
+}
+
+test('the image has the Node that a clone starts itself with', () => {
+  const { node } = JSON.parse(read('package.json')).dependencies;
+  assert.deepEqual(allOf(read('Dockerfile'), /^ARG NODE_IMAGE=node:([\d.]+)-/gm), [node]);
+});
+
+test('every variable that the nodes are given is one that the program reads', () => {
+  const block = /&node-environment\n([\s\S]*?)\n {2}depends_on:/.exec(read('docker-compose.yml'))?.[1] ?? '';
+  const names = allOf(block, /^ {4}([A-Z0-9_]+):/gm);
+  assert.ok(names.includes('DATABASE_URL'));
+  assert.deepEqual(
+    names.filter((name) => !(name in variables)),
+    [],
+  );
+});
+
+test('no secret has a default, and one command makes all of them', (t) => {
+  const compose = read('docker-compose.yml');
+  const secrets = new Set(allOf(compose, /\$\{([A-Z0-9_]*(?:PASSWORD|KEY|TOKEN|SECRET)[A-Z0-9_]*)/g));
+  const required = new Set(allOf(compose, /\$\{([A-Z0-9_]+):\?/g));
+  assert.deepEqual([...secrets].sort(), [...required].sort());
+
+  const { folder, makeEnv } = copyOfMakeEnv(t);
+  makeEnv();
+  const env = readFileSync(join(folder, '.env'), 'utf8');
+  assert.deepEqual(allOf(env, /^([A-Z0-9_]+)=/gm).sort(), [...required].sort());
+  const values = allOf(env, /^[A-Z0-9_]+=([\w-]{18,})$/gm);
+  assert.equal(new Set(values).size, required.size, 'each has a value of its own');
+  assert.equal(statSync(join(folder, '.env')).mode & 0o077, 0, 'nobody else may read it');
+  assert.throws(makeEnv, /is there already/);
+  assert.equal(readFileSync(join(folder, '.env'), 'utf8'), env);
+});
+
+function copyOfMakeEnv(t: TestContext) {
+  const folder = mkdtempSync(join(tmpdir(), 'tus-relay-make-env-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  mkdirSync(join(folder, 'deploy'));
+  cpSync(join(ROOT, 'deploy/make-env.sh'), join(folder, 'deploy/make-env.sh'));
+  const makeEnv = () => execFileSync('sh', [join(folder, 'deploy/make-env.sh')], { stdio: 'pipe' });
+  return { folder, makeEnv };
+}
+
+test('the balancer forwards to the addresses that the nodes have, and they believe the one that it has', () => {
+  const compose = read('docker-compose.yml');
+  const addressOf = (service: string) =>
+    new RegExp(`^ {2}${service}:\\n(?: {4,}.*\\n)*? +ipv4_address: (\\S+)$`, 'm').exec(compose)?.[1];
+  assert.deepEqual(allOf(read('deploy/nginx.conf'), /^ +server ([\d.]+):8080 /gm), [
+    addressOf('relay-1'),
+    addressOf('relay-2'),
+  ]);
+  assert.deepEqual(allOf(compose, /^ +TRUST_PROXY: (\S+)$/gm), [addressOf('balancer')]);
+});
+
+test('the balancer is set up as docs/nginx.md explains', () => {
+  const settings = (text: string) => allOf(text, /^ *((?:proxy|client|keepalive|least)_(?!pass)\S.*;)$/gm);
+  const block = /```nginx\n([\s\S]*?)```/.exec(read('docs/nginx.md'))?.[1] ?? '';
+  const explained = settings(block).map((line) => line.replace('$relay_prefix', '""'));
+  assert.ok(explained.includes('proxy_request_buffering off;'));
+  const used = settings(read('deploy/nginx.conf')).filter((line) => !line.includes('_temp_path'));
+  assert.deepEqual(used, explained);
+});
+
+test('a container is given the time that a node gives itself to close', () => {
+  const compose = read('docker-compose.yml');
+  const drainSecs = Number(/DRAIN_SECS: "(\d+)"/.exec(compose)?.[1]);
+  const graceSecs = Number(/x-node:[\s\S]*?stop_grace_period: (\d+)s/.exec(compose)?.[1]);
+  assert.ok(graceSecs > drainSecs + 25, 'DRAIN_SECS, 20 s for closing, 5 s for workers');
+});
