@@ -50,8 +50,14 @@ export class CrashWorld {
 
   /** The server ends at this step, counted from now. */
   async arm(step: number, moment: Moment): Promise<void> {
+    await this.#askAlive({ kind: 'arm', step, moment });
     this.#armed = true;
-    await this.#ask({ kind: 'arm', step, moment });
+  }
+
+  /** What the last run was to be killed at and was not, is not to kill the next one. */
+  async disarm(): Promise<void> {
+    await this.#askAlive({ kind: 'arm', step: 0, moment: 'before' });
+    this.#armed = false;
   }
 
   /** Ends the time of every open upload but these. */

@@ -44,6 +44,7 @@ export async function killAtEveryStep(t: TestContext, world: CrashWorld, story: 
 async function tellOnce(world: CrashWorld, story: Story, step: number, moment: Moment, known: Set<string>) {
   const client = new CrashClient(world, story.plan);
   try {
+    await world.disarm();
     await story.prelude?.(world, client);
     const deathsBefore = world.deaths;
     await world.arm(step, moment);
