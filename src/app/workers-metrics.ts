@@ -4,7 +4,8 @@
  * seen as what it is.
  */
 import type { Worker } from 'node:cluster';
-import type { Registry } from 'prom-client';
+import { Registry } from 'prom-client';
+import { addReadCounter, addReadGauge } from '../observability/read-metrics.ts';
 import { isOurs, type PrimaryMessage, type WorkerMessage } from './workers-messages.ts';
 
 /** Prometheus gives a scrape ten seconds; a worker's own catalog figures may take three. */
@@ -73,7 +74,7 @@ interface Gathering {
 
 /** In the primary: asks every worker that serves, and puts their answers together. */
 export class MetricsGatherer {
-  readonly #workers: number;
+  readonly #own = new Registry();
   readonly #serving: () => Worker[];
   readonly #running = new Map<number, Gathering>();
   #lastGathering = 0;
@@ -84,8 +85,11 @@ export class MetricsGatherer {
    * @param serving those that are ready now
    */
   constructor(workers: number, serving: () => Worker[]) {
-    this.#workers = workers;
     this.#serving = serving;
+    addPrimaryMetrics(this.#own, {
+      workers: () => ({ wanted: workers, serving: serving().length }),
+      restarts: () => this.#restarts,
+    });
   }
 
   countRestart(): void {
@@ -110,26 +114,32 @@ export class MetricsGatherer {
     const texts: string[] = [];
     const finish = () => {
       clearTimeout(timer);
-      if (this.#running.delete(requestId)) tell(mergeMetrics([this.#own(serving.length), ...texts]));
+      if (!this.#running.delete(requestId)) return;
+      void this.#own.metrics().then((own) => tell(mergeMetrics([own, ...texts])));
     };
     const timer = setTimeout(finish, GATHER_MS);
     this.#running.set(requestId, { texts, missing: new Set(serving), finish });
     for (const worker of serving) send(worker, { type: 'tus-relay:tell-metrics', requestId });
   }
+}
 
-  #own(serving: number): string {
-    return [
-      '# HELP tus_relay_workers Workers that there should be (WORKERS), and those that serve now.',
-      '# TYPE tus_relay_workers gauge',
-      `tus_relay_workers{state="wanted"} ${this.#workers}`,
-      `tus_relay_workers{state="serving"} ${serving}`,
-      '',
-      '# HELP tus_relay_worker_restarts_total Workers that ended and were started again.',
-      '# TYPE tus_relay_worker_restarts_total counter',
-      `tus_relay_worker_restarts_total ${this.#restarts}`,
-      '',
-    ].join('\n');
-  }
+export interface PrimaryFigures {
+  workers: () => { wanted: number; serving: number };
+  restarts: () => number;
+}
+
+export function addPrimaryMetrics(registry: Registry, { workers, restarts }: PrimaryFigures): void {
+  addReadGauge(registry, {
+    name: 'tus_relay_workers',
+    help: 'Workers that there should be (WORKERS), and those that serve now.',
+    label: 'state',
+    read: () => new Map(Object.entries(workers())),
+  });
+  addReadCounter(registry, {
+    name: 'tus_relay_worker_restarts_total',
+    help: 'Workers that ended and were started again.',
+    read: restarts,
+  });
 }
 
 function send(worker: Worker, message: PrimaryMessage): void {
