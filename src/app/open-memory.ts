@@ -1,6 +1,7 @@
 /** The memory that the bytes of all uploads share, and the folder that takes what does not fit into it. */
 import type { Config } from '../config.ts';
 import { StartError } from '../errors.ts';
+import { GarbageWatch } from '../observability/garbage-watch.ts';
 import type { Logger } from '../observability/logger.ts';
 import { systemClock } from '../relay/clock.ts';
 import { MemoryBudget } from '../relay/memory-budget.ts';
@@ -9,7 +10,13 @@ import { openSpillStore, type SpillStore } from '../relay/spill-store.ts';
 /** @throws StartError when the folder cannot be written */
 export async function openMemory(config: Config, logger: Logger): Promise<MemoryBudget> {
   const { bufferBytes, partBytes, spillDir } = config;
-  const budget = new MemoryBudget(bufferBytes, partBytes, await openSpillFolder(spillDir, logger), systemClock.now);
+  const budget = new MemoryBudget(
+    bufferBytes,
+    partBytes,
+    await openSpillFolder(spillDir, logger),
+    systemClock.now,
+    new GarbageWatch(),
+  );
   if (budget.alwaysSpills(partBytes)) {
     logger.warn(
       { partBytes, bufferBytes },

@@ -1,20 +1,38 @@
-/** Chunks below this size are gathered: a slow client's single bytes would cost more in bookkeeping than in bytes. */
-export const GATHER_BELOW_BYTES = 4 * 1024;
+/**
+ * Chunks of this size are kept as they came: what a fast client sends, and what is sent on soon. Smaller ones come from
+ * slower clients and stay longer; kept, they would outlive the young generation of the heap and leave it to the costly
+ * collection of the old one.
+ */
+export const GATHER_BELOW_BYTES = 64 * 1024;
 
 /** The first block is small, so that a thousand clients of a byte a second hold about a mebibyte. */
 const FIRST_BLOCK_BYTES = 1024;
-export const LARGEST_BLOCK_BYTES = 16 * 1024;
+/** Blocks of this size are used again and again. */
+export const LARGEST_BLOCK_BYTES = 64 * 1024;
+
+/** Where blocks of LARGEST_BLOCK_BYTES come from, and go to. */
+export interface BlockPool {
+  takeBlock(): Buffer;
+  returnBlock(block: Uint8Array): void;
+}
 
 /**
  * Chunks in memory, in order. Large ones are kept as they came; small ones are copied into blocks that grow with them.
  * What is in the open block does not count as a chunk before {@link cut}.
  */
 export class ChunkList {
+  readonly #pool: BlockPool;
   readonly #chunks: Uint8Array[] = [];
+  /** Blocks of the pool that some chunk, or what is being gathered, lies in. */
+  readonly #pooled = new Map<ArrayBufferLike, Buffer>();
   #block: Buffer | null = null;
   /** What lies before it is in `#chunks` already. */
   #blockStart = 0;
   #blockUsed = 0;
+
+  constructor(pool: BlockPool) {
+    this.#pool = pool;
+  }
 
   /** All of them, after a {@link cut}. */
   get chunks(): readonly Uint8Array[] {
@@ -45,15 +63,28 @@ export class ChunkList {
     return bytes;
   }
 
+  /** Nobody reads them any more. */
   dropFirst(count: number): void {
-    this.#chunks.splice(0, count);
+    for (const chunk of this.#chunks.splice(0, count)) {
+      // The chunk that ends a block is the last that lies in it.
+      if (chunk.byteOffset + chunk.length === chunk.buffer.byteLength) this.#returnBlock(chunk.buffer);
+    }
   }
 
+  /** Nobody reads any of them any more. */
   clear(): void {
     this.#chunks.length = 0;
+    for (const buffer of this.#pooled.keys()) this.#returnBlock(buffer);
     this.#block = null;
     this.#blockStart = 0;
     this.#blockUsed = 0;
+  }
+
+  #returnBlock(buffer: ArrayBufferLike): void {
+    const block = this.#pooled.get(buffer);
+    if (block === undefined) return;
+    this.#pooled.delete(buffer);
+    this.#pool.returnBlock(block);
   }
 
   #blockRoom(): number {
@@ -73,11 +104,18 @@ export class ChunkList {
     if (fitting.length === chunk.length) return 0;
     const rest = chunk.subarray(fitting.length);
     const cut = this.cut();
-    this.#block = Buffer.allocUnsafeSlow(this.#nextBlockBytes(rest.length));
+    this.#block = this.#openBlock(this.#nextBlockBytes(rest.length));
     this.#block.set(rest);
     this.#blockStart = 0;
     this.#blockUsed = rest.length;
     return cut;
+  }
+
+  #openBlock(bytes: number): Buffer {
+    if (bytes !== LARGEST_BLOCK_BYTES) return Buffer.allocUnsafeSlow(bytes);
+    const block = this.#pool.takeBlock();
+    this.#pooled.set(block.buffer, block);
+    return block;
   }
 }
 

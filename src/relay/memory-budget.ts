@@ -11,11 +11,15 @@
  * (file calls end), or in a buffer that is filling, which can be flushed. Flushing needs no memory. Merges that a part
  * waits for have a reserve of their own, whose holders wait for S3 and the disk only.
  */
+import { LARGEST_BLOCK_BYTES } from './chunk-list.ts';
 import type { SpillStore } from './spill-store.ts';
 import { chooseFlushVictim, chooseSpillVictim, type FillingBuffer, SPILLED_HELD_BYTES } from './spill-victims.ts';
 
 /** A part larger than this share of the capacity goes to a file from its beginning. */
 const LARGEST_SHARE_IN_MEMORY = 1 / 4;
+
+/** Bytes between two looks at the garbage. */
+const CHECK_GARBAGE_EVERY_BYTES = 8 * 1024 * 1024;
 
 /** So that a few sockets' chunks fit whatever the operator has asked for. */
 export const MIN_CAPACITY_BYTES = 4 * 1024 * 1024;
@@ -39,6 +43,12 @@ export interface BudgetedBuffer extends FillingBuffer {
 export interface Reclaimable {
   /** Drops what has gone unused longest, and gives its bytes back. @returns false when nothing is left */
   reclaim(): boolean;
+}
+
+/** Sees to it that memory which was given back does not pile up as garbage. */
+export interface GarbageCollection {
+  /** @param heldBytes memory of buffers that is in use */
+  check(heldBytes: number): void;
 }
 
 /** Memory for a merge, from wherever there was some. */
@@ -80,7 +90,10 @@ export class MemoryBudget {
   readonly #queue = new Set<BudgetedBuffer>();
   readonly #mergeQueue = new Set<MergeWaiter>();
   #remembered: Reclaimable | null = null;
+  readonly #freeBlocks: Buffer[] = [];
+  readonly #garbage: GarbageCollection;
   #used = 0;
+  #passedSinceCheck = 0;
   #reserveUsed = 0;
   #inFlight = 0;
   #waitingBytes = 0;
@@ -96,8 +109,15 @@ export class MemoryBudget {
    * @param capacityBytes BUFFER_BYTES
    * @param partBytes PART_BYTES: as much is kept back for merges, but at most a quarter
    * @param now monotonic, in milliseconds
+   * @param garbage left out: the heap's own limits decide when memory that was given back is really free
    */
-  constructor(capacityBytes: number, partBytes: number, spillStore: SpillStore, now: () => number) {
+  constructor(
+    capacityBytes: number,
+    partBytes: number,
+    spillStore: SpillStore,
+    now: () => number,
+    garbage: GarbageCollection = { check: () => {} },
+  ) {
     if (capacityBytes < MIN_CAPACITY_BYTES) {
       throw new RangeError(`a memory budget of ${capacityBytes} bytes is too small: at least ${MIN_CAPACITY_BYTES}`);
     }
@@ -109,6 +129,7 @@ export class MemoryBudget {
     this.#limit = capacityBytes - this.#reserveBytes;
     this.#spillStore = spillStore;
     this.#now = now;
+    this.#garbage = garbage;
     spillStore.onSpace = () => this.#relieve();
   }
 
@@ -162,9 +183,10 @@ export class MemoryBudget {
 
   /** The hot path: memory that is simply there. Never overtakes who waits. */
   take(bytes: number): boolean {
-    if (this.#queue.size > 0 || this.#used + bytes > this.#limit) return false;
+    if (this.#queue.size > 0 || this.#used + this.#freeBytes + bytes > this.#limit) return false;
     this.#used += bytes;
     this.#progress += 1;
+    this.countPassing(bytes);
     return true;
   }
 
@@ -173,6 +195,32 @@ export class MemoryBudget {
     if (this.#queue.size > 0) return false;
     this.#reclaimFor(bytes);
     return this.take(bytes);
+  }
+
+  /**
+   * A large block, whose memory has been taken. Blocks are used again: allocated anew for every part they would become
+   * garbage of the old generation, which is the costly one to collect.
+   */
+  takeBlock(): Buffer {
+    return this.#freeBlocks.pop() ?? Buffer.allocUnsafeSlow(LARGEST_BLOCK_BYTES);
+  }
+
+  /** It is kept for the next one as long as nobody needs the memory for something else. */
+  returnBlock(block: Buffer): void {
+    const kept = this.#used + this.#freeBytes + block.length;
+    if (kept <= this.#limit && this.#queue.size === 0) this.#freeBlocks.push(block);
+  }
+
+  get #freeBytes(): number {
+    return this.#freeBlocks.length * LARGEST_BLOCK_BYTES;
+  }
+
+  /** So many bytes have passed through fresh buffers: now and then it is looked whether they are gone again. */
+  countPassing(bytes: number): void {
+    this.#passedSinceCheck += bytes;
+    if (this.#passedSinceCheck < CHECK_GARBAGE_EVERY_BYTES) return;
+    this.#passedSinceCheck = 0;
+    this.#garbage.check(this.#used + this.#freeBytes + this.#reserveUsed);
   }
 
   /** Memory that was taken is free again. */
@@ -268,7 +316,9 @@ export class MemoryBudget {
   }
 
   #reclaimFor(bytes: number): void {
-    while (this.#used + bytes > this.#limit && this.#remembered?.reclaim() === true);
+    while (this.#used + this.#freeBytes + bytes > this.#limit) {
+      if (this.#freeBlocks.pop() === undefined && this.#remembered?.reclaim() !== true) return;
+    }
   }
 
   /** Lets everybody in whom there is room for, and makes room for the rest. */
@@ -308,6 +358,7 @@ export class MemoryBudget {
       this.#waitingBytes -= wantedBytes;
       this.#used += wantedBytes;
       this.#progress += 1;
+      this.countPassing(wantedBytes);
       buffer.granted();
     }
   }

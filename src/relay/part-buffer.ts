@@ -48,7 +48,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   #eager: boolean;
   #flushWanted = false;
   #parked = false;
-  readonly #memory = new ChunkList();
+  readonly #memory: ChunkList;
   #bytes = 0;
   #heldBytes = 0;
   #lastProgress: number;
@@ -71,6 +71,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     this.expectedBytes = expectedBytes;
     this.openedAtMs = budget.nowMs;
     this.#budget = budget;
+    this.#memory = new ChunkList(budget);
     this.#onFlushWanted = onFlushWanted;
     this.#signal = signal;
     this.#eager = budget.alwaysSpills(expectedBytes);
@@ -256,6 +257,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   }
 
   #appendToFile(chunk: Uint8Array): true | Promise<boolean> {
+    this.#budget.countPassing(chunk.length);
     const charge = this.#memory.chargeFor(chunk);
     if (this.#windowBytes + charge > WINDOW_BYTES) {
       const held = this.#wait(chunk);
@@ -338,7 +340,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
 
   #leaveBudgetsCare(reason: string): void {
     this.#fast = false;
-    this.#giveUpWaiting(new BufferClosedError(reason));
+    if (this.#waiting !== null) this.#giveUpWaiting(new BufferClosedError(reason));
     this.#budget.removeFilling(this);
   }
 
@@ -354,6 +356,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     for (let position = 0; position < this.#fileBytes; position += PIECE_BYTES) {
       const piece = Buffer.allocUnsafeSlow(Math.min(PIECE_BYTES, this.#fileBytes - position));
       await (this.#file as SpillFile).read(piece, position);
+      this.#budget.countPassing(piece.length);
       yield piece;
     }
     yield* this.#memory.chunks;
@@ -391,12 +394,13 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
 
   #free(): void {
     const held = this.#heldBytes;
-    this.#memory.clear();
     this.#heldBytes = 0;
     this.#file?.close();
     this.#file = null;
     this.#budget.addInFlight(-held);
     this.#budget.give(held);
+    // Only now: a block that goes back to the pool counts as held by it.
+    this.#memory.clear();
   }
 
   /** For after an await: what the compiler believes to know about the phase is old by then. */
