@@ -9,7 +9,6 @@
 import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import type { Database } from '../src/catalog/database.ts';
-import { insertFile } from '../src/catalog/file-catalog.ts';
 import { openPostgres } from '../src/catalog/postgres.ts';
 import { UploadCatalog } from '../src/catalog/upload-catalog.ts';
 
@@ -72,15 +71,13 @@ async function create(catalog: UploadCatalog, lengthBytes: number): Promise<{ up
 
 async function smallUpload(database: Database, catalog: UploadCatalog): Promise<void> {
   const { uploadId, token } = await create(catalog, MIB);
-  await database.transaction(async (trx) => {
-    const step = { uploadId, token, fromBytes: 0, toBytes: MIB, unclean: false, detectedType: null };
-    const row = await catalog.finishSingle(trx, step);
-    if (row === null) throw new Error('the upload could not be finished');
-    await insertFile(trx, {
-      ...{ fileId: uploadId, owner: row.owner, objectKey: row.objectKey, bytes: MIB, declaredType: null },
-      ...{ detectedType: null, fileName: 'measured', thumbnailsPending: false },
-    });
-  });
+  const step = { uploadId, token, fromBytes: 0, toBytes: MIB, unclean: false, detectedType: null };
+  const file = {
+    ...{ fileId: uploadId, owner: 'public', objectKey: `measured/${uploadId}`, bytes: MIB, declaredType: null },
+    ...{ detectedType: null, fileName: 'measured', thumbnailsPending: false },
+  };
+  const row = await catalog.finishSingle(database.db, { ...step, file });
+  if (row === null) throw new Error('the upload could not be finished');
 }
 
 /** Each part goes to an upload that nobody else writes to at that moment. */

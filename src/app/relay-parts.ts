@@ -7,7 +7,7 @@ import type { Config } from '../config.ts';
 import type { NodeLocker } from '../locks/upload-locker.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { EventBus } from '../pipeline/event-bus.ts';
-import { recordFinished } from '../pipeline/finish.ts';
+import { fileOf, recordFinished } from '../pipeline/finish.ts';
 import type { JobQueue } from '../pipeline/job-queue.ts';
 import { QUEUES } from '../pipeline/queues.ts';
 import { runThumbnailFailedJob, runThumbnailJob } from '../pipeline/thumbnail-job.ts';
@@ -73,6 +73,7 @@ export function createRelayParts(
     logger.warn({ err: error }, 'an object that is not needed any more could not be removed; the sweeper tries again'),
   );
   const end: EndOfBytes = {
+    fileOf,
     recordFinished: (trx, upload) => recordFinished(trx, queue, upload),
     enqueueCompletion: (trx, uploadId) => enqueueCompletion(queue, trx, uploadId),
   };

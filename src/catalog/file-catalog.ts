@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { RelayError } from '../errors.ts';
 import type { Database, Trx } from './database.ts';
 import { decodeFileCursor, encodeFileCursor } from './file-cursor.ts';
@@ -69,6 +69,15 @@ export async function insertFile(trx: Trx, file: NewFile): Promise<void> {
       thumbnails_pending: file.thumbnailsPending,
     })
     .execute();
+}
+
+/** The same as a CTE, for the statement whose CTE `moved (id, …)` finishes the upload. */
+export function insertMovedFile(file: NewFile): RawBuilder<unknown> {
+  return sql`filed AS (
+      INSERT INTO files (id, owner, object_key, bytes, declared_type, detected_type, file_name, thumbnails_pending)
+      SELECT id, ${file.owner}, ${file.objectKey}, ${file.bytes}::bigint, ${file.declaredType}, ${file.detectedType},
+        ${file.fileName}, ${file.thumbnailsPending}::boolean FROM moved
+    )`;
 }
 
 export class FileCatalog {

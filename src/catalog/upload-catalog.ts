@@ -5,6 +5,7 @@
  */
 import { type RawBuilder, sql } from 'kysely';
 import type { Database, Db, Trx } from './database.ts';
+import { insertMovedFile, type NewFile } from './file-catalog.ts';
 import type { UploadProtocol } from './schema.ts';
 import { toUploadRecord, type UploadRecord, type UploadRow, uploadColumns } from './upload-record.ts';
 
@@ -302,20 +303,24 @@ export class UploadCatalog {
   /**
    * The last commit of an upload whose content is one stored object: from open to finished.
    *
+   * @param handle the transaction that records the file and its jobs; the database itself when there are no jobs, and
+   *   the record goes along in this one statement
+   * @param step.file that record; null when the caller inserts it in its transaction
    * @returns the row as it is now; null when the commit did not apply
    */
   async finishSingle(
-    trx: Trx,
-    step: Step & { unclean: boolean; detectedType: string | null },
+    handle: Trx | Db,
+    step: Step & { unclean: boolean; detectedType: string | null; file: NewFile | null },
   ): Promise<UploadRecord | null> {
+    const recorded = step.file === null ? sql`` : sql`, ${insertMovedFile(step.file)}`;
     const { rows } = await sql<UploadRow>`
       WITH moved AS (
         UPDATE uploads u SET offset_bytes = ${step.toBytes}, length_bytes = ${step.toBytes}, state = 'finished',
           finished_at = now(), writer = NULL,
           dirty = dirty OR ${step.unclean}, detected_type = coalesce(detected_type, ${step.detectedType})
         WHERE ${ownedAt(step)} AND coalesce(length_bytes, ${step.toBytes}) = ${step.toBytes} AND s3_upload_id IS NULL RETURNING ${uploadColumns}
-      ), ${this.#discardTail()}, ${this.#discardLeftovers()}
-      SELECT * FROM moved`.execute(trx);
+      ), ${this.#discardTail()}, ${this.#discardLeftovers()}${recorded}
+      SELECT * FROM moved`.execute(handle);
     return rows[0] === undefined ? null : toUploadRecord(rows[0]);
   }
 

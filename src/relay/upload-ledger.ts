@@ -7,9 +7,11 @@
  * may still be sending.
  */
 import { randomUUID } from 'node:crypto';
-import type { Database, Trx } from '../catalog/database.ts';
+import type { Database, Db, Trx } from '../catalog/database.ts';
+import type { NewFile } from '../catalog/file-catalog.ts';
 import type { CommittedPart, Step, TailSegment, UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
+import type { FinishedUpload } from '../pipeline/finish.ts';
 import type { Clock } from './clock.ts';
 import { UploadGoneError, WriterFencedError } from './relay-errors.ts';
 
@@ -18,6 +20,8 @@ const LOOK_AGAIN_MS = 60_000;
 
 /** What is done inside the transactions that end an upload's bytes (V4). */
 export interface EndOfBytes {
+  /** The record that {@link recordFinished} makes. */
+  fileOf(upload: FinishedUpload): NewFile;
   /** The object is there: the file record and the jobs that follow from it. */
   recordFinished(trx: Trx, upload: UploadRecord): Promise<void>;
   /** The object is to be put together: the job that sees to it if this process does not. */
@@ -151,11 +155,18 @@ export class UploadLedger {
   async finishSingle(detectedType: string | null, end: EndOfBytes): Promise<void> {
     const step = this.#step(this.#upload.lengthBytes as number);
     const unclean = !this.#isCleanBut(1);
-    const finished = await this.#database.transaction(async (trx) => {
-      const row = await this.#apply(() => this.#catalog.finishSingle(trx, { ...step, unclean, detectedType }));
-      await end.recordFinished(trx, row);
-      return row;
-    });
+    const ending = { ...this.#upload, offsetBytes: step.toBytes };
+    const file = end.fileOf({ ...ending, detectedType: this.#upload.detectedType ?? detectedType });
+    const send = (handle: Trx | Db, recorded: NewFile | null) =>
+      this.#apply(() => this.#catalog.finishSingle(handle, { ...step, unclean, detectedType, file: recorded }));
+    // Without jobs all of it is one statement, which is a transaction too.
+    const finished = file.thumbnailsPending
+      ? await this.#database.transaction(async (trx) => {
+          const row = await send(trx, null);
+          await end.recordFinished(trx, row);
+          return row;
+        })
+      : await send(this.#database.db, file);
     this.#upload = finished;
     this.#ended = true;
   }

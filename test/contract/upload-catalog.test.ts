@@ -130,7 +130,7 @@ forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, s
     assert.equal(await catalog.look(uploadId, old.token), false);
     const last = { ...step, toBytes: 5000, unclean: false, detectedType: null };
     assert.equal(await database.transaction((trx) => catalog.commitLast(trx, { ...last, part: part(1) })), false);
-    assert.equal(await database.transaction((trx) => catalog.finishSingle(trx, last)), null);
+    assert.equal(await database.transaction((trx) => catalog.finishSingle(trx, { ...last, file: null })), null);
     assert.deepEqual(await catalog.findParts(uploadId), []);
     assert.deepEqual(await catalog.findTail(uploadId), []);
     assert.equal((await catalog.find(uploadId))?.offsetBytes, 0);
@@ -284,12 +284,29 @@ forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, s
     const claim = claimOf(uploadId, 0);
     await catalog.claim(claim);
     const step = { uploadId, token: claim.token, fromBytes: 0, toBytes: 42, unclean: true, detectedType: 'text/plain' };
-    const finished = await database.transaction((trx) => catalog.finishSingle(trx, step));
+    const finished = await database.transaction((trx) => catalog.finishSingle(trx, { ...step, file: null }));
     assert.equal(finished?.state, 'finished');
     assert.equal(finished?.offsetBytes, 42);
     assert.equal(finished?.dirty, true);
     assert.equal(finished?.writer, null);
-    assert.equal(await database.transaction((trx) => catalog.finishSingle(trx, step)), null);
+    assert.equal(await database.transaction((trx) => catalog.finishSingle(trx, { ...step, file: null })), null);
+  });
+
+  test(`${kind}: a file without jobs is recorded by the statement that finishes its upload, or not at all`, async (t) => {
+    const { catalog, database } = await setUp(t);
+    const { uploadId, objectKey, owner } = await create(catalog, { lengthBytes: 42 });
+    const claim = claimOf(uploadId, 0);
+    await catalog.claim(claim);
+    const file = {
+      ...{ fileId: uploadId, owner, objectKey, bytes: 42, declaredType: null, detectedType: null },
+      ...{ fileName: 'a.txt', thumbnailsPending: false },
+    };
+    const step = { uploadId, token: claim.token, fromBytes: 0, toBytes: 42, unclean: false, detectedType: null, file };
+    assert.equal(await catalog.finishSingle(database.db, { ...step, token: randomUUID() }), null);
+    assert.equal((await catalog.finishSingle(database.db, step))?.state, 'finished');
+    // The second record that would show if the first had come with the refused statement.
+    assert.equal(await catalog.finishSingle(database.db, step), null);
+    assert.deepEqual(await catalog.terminate(uploadId), { uploadId, hadFile: true });
   });
 
   test(`${kind}: terminating discards everything that the upload has in the bucket, once`, async (t) => {
@@ -345,7 +362,9 @@ forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, s
     const claim = claimOf(finished.uploadId, 0);
     await catalog.claim(claim);
     const step = { uploadId: finished.uploadId, token: claim.token, fromBytes: 0, toBytes: 1 };
-    await database.transaction((trx) => catalog.finishSingle(trx, { ...step, unclean: false, detectedType: null }));
+    await database.transaction((trx) =>
+      catalog.finishSingle(trx, { ...step, unclean: false, detectedType: null, file: null }),
+    );
     await letTimePass(61);
     const fresh = await create(catalog);
     assert.equal((await catalog.find(overdue.uploadId))?.overdue, true);

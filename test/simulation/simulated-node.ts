@@ -1,6 +1,7 @@
 /** One process of the server: the relay as it is, on the stand-ins. A killed one is replaced by a fresh one. */
 import type { Claim, NewUpload } from '../../src/catalog/upload-catalog.ts';
 import type { UploadRecord } from '../../src/catalog/upload-record.ts';
+import { fileOf } from '../../src/pipeline/finish.ts';
 import type { Clock } from '../../src/relay/clock.ts';
 import { UploadCompleter } from '../../src/relay/complete-upload.ts';
 import { type CompletionJobDependencies, enqueueCompletion, runCompletionJob } from '../../src/relay/completion-job.ts';
@@ -14,7 +15,7 @@ import { UploadRelay } from '../../src/relay/upload-relay.ts';
 import { MemoryDatabase, type MemoryDatabaseServer, type MemoryJob } from '../support/memory-database.ts';
 import { MemoryDiscardCatalog } from '../support/memory-discard-catalog.ts';
 import { MemorySweepCatalog } from '../support/memory-sweep-catalog.ts';
-import { MemoryUploadCatalog } from '../support/memory-upload-catalog.ts';
+import { insertMemoryFile, MemoryUploadCatalog } from '../support/memory-upload-catalog.ts';
 import type { History } from './history.ts';
 import { MemoryJobQueue } from './memory-job-queue.ts';
 import type { FaultRates, Scenario } from './scenario.ts';
@@ -70,11 +71,10 @@ export class SimulatedNode implements SimulatedProcess {
       random: () => scheduler.random.next(),
     };
     const end: EndOfBytes = {
+      // With and without jobs, so that both ways of recording a file are taken.
+      fileOf: (upload) => ({ ...fileOf(upload), thumbnailsPending: scheduler.random.chance(0.5) }),
       recordFinished: (trx, upload) =>
-        database.write(trx, 'insertFile', (tables) => {
-          if (tables.files.has(upload.uploadId)) throw new Error('duplicate key value violates "files_pkey"');
-          tables.files.set(upload.uploadId, { objectKey: upload.objectKey, bytes: upload.offsetBytes });
-        }),
+        database.write(trx, 'insertFile', (tables) => insertMemoryFile(tables, fileOf(upload))),
       enqueueCompletion: (trx, uploadId) => enqueueCompletion(queue, trx, uploadId),
     };
     const onFailure = (error: unknown) => scheduler.say(`${name} background failure: ${messageOf(error)}`);

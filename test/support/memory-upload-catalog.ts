@@ -1,5 +1,6 @@
 /** The statements of src/catalog/upload-catalog.ts on tables in memory. The contract test holds the two together. */
 import type { Db, Trx } from '../../src/catalog/database.ts';
+import type { NewFile } from '../../src/catalog/file-catalog.ts';
 import type {
   Claim,
   CommittedPart,
@@ -207,8 +208,11 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
     );
   }
 
-  finishSingle(trx: Trx, step: Step & { unclean: boolean; detectedType: string | null }): Promise<UploadRecord | null> {
-    return this.#database.write(trx, 'finishSingle', (tables) => {
+  finishSingle(
+    handle: Trx | Db,
+    step: Step & { unclean: boolean; detectedType: string | null; file: NewFile | null },
+  ): Promise<UploadRecord | null> {
+    return this.#database.write(handle, 'finishSingle', (tables) => {
       const old = tables.uploads.get(step.uploadId);
       if (old === undefined || !isOwnedAt(old, step)) return null;
       if ((old.lengthBytes ?? step.toBytes) !== step.toBytes || old.s3UploadId !== null) return null;
@@ -225,6 +229,7 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
       this.#put(tables, row);
       this.#discardTail(tables, row);
       this.#discardLeftovers(tables, row);
+      if (step.file !== null) insertMemoryFile(tables, step.file);
       return this.#record(row);
     });
   }
@@ -447,4 +452,10 @@ function addSegment(tables: MemoryTables, uploadId: string, segment: TailSegment
     uploadId,
     [...tail, { ...segment }].sort((a, b) => a.sequence - b.sequence),
   );
+}
+
+/** A second record of the same upload is an error, as the primary key makes it one. */
+export function insertMemoryFile(tables: MemoryTables, file: NewFile): void {
+  if (tables.files.has(file.fileId)) throw new Error('duplicate key value violates "files_pkey"');
+  tables.files.set(file.fileId, { objectKey: file.objectKey, bytes: file.bytes });
 }

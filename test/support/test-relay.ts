@@ -4,6 +4,7 @@ import type { Database } from '../../src/catalog/database.ts';
 import { DiscardCatalog } from '../../src/catalog/discard-catalog.ts';
 import { UploadCatalog } from '../../src/catalog/upload-catalog.ts';
 import type { FileEvent } from '../../src/pipeline/event-bus.ts';
+import { fileOf } from '../../src/pipeline/finish.ts';
 import type { JobEnqueuer } from '../../src/pipeline/job-queue.ts';
 import type { Clock } from '../../src/relay/clock.ts';
 import { UploadCompleter } from '../../src/relay/complete-upload.ts';
@@ -49,6 +50,7 @@ export function startNode(database: Database, storage: MemoryObjectStorage, sett
   };
   const finished: string[] = [];
   const end: EndOfBytes = {
+    fileOf: (upload) => ({ ...fileOf(upload), thumbnailsPending: true }),
     async recordFinished(_trx, upload) {
       finished.push(upload.uploadId);
     },
