@@ -66,7 +66,9 @@ function createPool(url: string, max: number, connectTimeoutMs: number, statemen
       connectionString: url,
       max,
       application_name: 'tus-relay',
-      connectionTimeoutMillis: connectTimeoutMs,
+      // Of the wait for a connection that is free: in the pool's sense a queue of requests is a slow connect.
+      connectionTimeoutMillis: queueTimeoutMs(statementTimeoutMs),
+      Client: clientClass(connectTimeoutMs),
       statement_timeout: statementTimeoutMs,
       // A node that dies in mid-transaction must not hold its row locks until TCP notices.
       idle_in_transaction_session_timeout: statementTimeoutMs,
@@ -84,6 +86,20 @@ function createPool(url: string, max: number, connectTimeoutMs: number, statemen
   // The pool's own listener is taken off a client while it is in use; a break between two statements would be unheard.
   pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
+}
+
+/** A burst of requests takes its turns; only statements that all run into their limit make it longer. */
+function queueTimeoutMs(statementTimeoutMs: number): number {
+  return 2 * statementTimeoutMs;
+}
+
+/** The pool hands its own options on to its clients, whose limit is for the connect alone. */
+function clientClass(connectTimeoutMs: number): typeof pg.Client {
+  return class extends pg.Client {
+    constructor(options?: string | pg.ClientConfig) {
+      super({ ...(options as pg.ClientConfig), connectionTimeoutMillis: connectTimeoutMs });
+    }
+  };
 }
 
 /** Byte counts are bigint columns far below 2^53 (schema.ts). */

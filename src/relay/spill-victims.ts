@@ -19,7 +19,7 @@ export interface FillingBuffer {
 }
 
 /** What a spilled buffer still holds: chunks on their way into the file, or one piece being read, and a gather block. */
-export const SPILLED_HELD_BYTES = (32 + 64) * 1024;
+export const SPILLED_HELD_BYTES = (64 + 64) * 1024;
 
 /** Below this a buffer stays in memory: spilling it would free less than it costs. */
 export const MIN_SPILL_BYTES = 2 * SPILLED_HELD_BYTES;

@@ -56,31 +56,69 @@ test('small chunks are copied: the caller may use its memory again', () => {
   assert.equal(Buffer.concat(chunksOf(buffer)).toString(), 'abc');
 });
 
-test('large chunks are kept as they came, and small ones between them share a block', () => {
+test('large chunks are kept as they came, and smaller ones between them share a block', () => {
   const budget = openBudget();
   const buffer = openPart(budget);
-  const large = [Buffer.allocUnsafeSlow(8 * KIB), Buffer.allocUnsafeSlow(64 * KIB)];
+  const large = [Buffer.allocUnsafeSlow(64 * KIB), Buffer.allocUnsafeSlow(128 * KIB)];
   for (const chunk of large) {
     buffer.append(Buffer.from('x'));
     buffer.append(chunk);
   }
   buffer.seal();
   const chunks = chunksOf(buffer);
-  assert.equal(chunks[1], large[0]);
-  assert.equal(chunks[3], large[1]);
-  assert.equal(chunks[0]?.buffer, chunks[2]?.buffer);
-  assert.equal(budget.figures.usedBytes, (8 + 64 + 1) * KIB);
+  assert.ok(chunks[1] === large[0]);
+  assert.ok(chunks[3] === large[1]);
+  assert.ok(chunks[0]?.buffer === chunks[2]?.buffer);
+  assert.equal(budget.figures.usedBytes, (64 + 128 + 1) * KIB);
 });
 
 test('a small slice of something large is copied, so that no more is kept alive than is counted', () => {
   const budget = openBudget();
   const buffer = openPart(budget);
-  buffer.append(Buffer.allocUnsafeSlow(MIB).subarray(0, 8 * KIB));
-  const cut = Buffer.allocUnsafeSlow(64 * KIB).subarray(0, 40 * KIB);
+  buffer.append(Buffer.allocUnsafeSlow(MIB).subarray(0, 64 * KIB));
+  const cut = Buffer.allocUnsafeSlow(128 * KIB).subarray(0, 80 * KIB);
   buffer.append(cut);
   buffer.seal();
-  assert.equal(chunksOf(buffer)[1], cut);
-  assert.equal(budget.figures.usedBytes, (8 + 64) * KIB);
+  assert.ok(chunksOf(buffer)[1] === cut);
+  assert.equal(budget.figures.usedBytes, (64 + 128) * KIB);
+});
+
+test('blocks are used again, but never while anybody can still read them', () => {
+  const budget = openBudget();
+  const fill = (text: string) => {
+    const buffer = openPart(budget);
+    for (let i = 0; i < 20; i++) assert.equal(buffer.append(Buffer.alloc(16 * KIB, text)), true);
+    buffer.seal();
+    return buffer;
+  };
+  const [first, second] = [fill('a'), fill('b')];
+  const blocksOf = (buffer: PartBuffer) => new Set(chunksOf(buffer).map((chunk) => chunk.buffer));
+  const shared = (some: Set<unknown>, others: Set<unknown>) => [...some].filter((block) => others.has(block)).length;
+  assert.equal(shared(blocksOf(first), blocksOf(second)), 0);
+  const freed = blocksOf(first);
+  first.release();
+  assert.equal(budget.figures.usedBytes, second.heldBytes);
+  const third = fill('c');
+  assert.ok(shared(blocksOf(third), freed) > 0);
+  assert.ok(Buffer.concat(chunksOf(second)).equals(Buffer.alloc(320 * KIB, 'b')));
+  assert.ok(Buffer.concat(chunksOf(third)).equals(Buffer.alloc(320 * KIB, 'c')));
+  second.release();
+  third.release();
+  assert.equal(budget.figures.usedBytes, 0);
+});
+
+test('free blocks give way to what needs their memory', async () => {
+  const budget = openBudget();
+  const filled = openPart(budget);
+  for (let i = 0; i < 500; i++) filled.append(Buffer.alloc(16 * KIB));
+  filled.release();
+  const others = Array.from({ length: 6 }, () => openPart(budget));
+  for (const other of others) {
+    for (let i = 0; i < 128; i++) assert.equal(await other.append(Buffer.allocUnsafeSlow(64 * KIB)), true);
+  }
+  assert.ok(budget.figures.usedBytes <= budget.capacityBytes);
+  for (const other of others) other.release();
+  assert.equal(budget.figures.usedBytes, 0);
 });
 
 test('the chunks of a request are memory of their own, so that keeping them costs no copy', async (t) => {

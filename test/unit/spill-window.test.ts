@@ -61,7 +61,7 @@ async function openSpilled(signal?: AbortSignal): Promise<Spilled> {
   const store = new SpillStore(async () => file, { capBytes: null, now: () => 0, onFailure: () => {} });
   const budget = new MemoryBudget(4 * MIB, MIB, store, () => 0);
   const buffer = new PartBuffer(budget, 3 * MIB, () => {}, signal);
-  const start = Buffer.alloc(256 * KIB, 's');
+  const start = Buffer.alloc(320 * KIB, 's');
   for (let at = 0; at < start.length; at += 64 * KIB) {
     assert.equal(await buffer.append(Buffer.allocUnsafeSlow(64 * KIB).fill('s')), true);
   }
@@ -82,16 +82,16 @@ async function bytesOf(buffer: PartBuffer): Promise<Buffer> {
 test('chunks pass through a small window, and reading goes on only when it has room', async () => {
   const { buffer, file, start } = await openSpilled();
   file.holdWrites();
-  assert.equal(buffer.append(chunk(48 * KIB, 'a')), true);
   assert.equal(buffer.append(Buffer.from('some small ones')), true);
-  const waits = buffer.append(chunk(48 * KIB, 'b'));
+  assert.equal(buffer.append(chunk(64 * KIB, 'a')), true);
+  const waits = buffer.append(chunk(64 * KIB, 'b'));
   assert.ok(waits instanceof Promise);
   file.letThrough();
   assert.equal(await waits, true);
-  assert.equal(buffer.append(chunk(48 * KIB, 'c')), true);
+  assert.equal(buffer.append(chunk(64 * KIB, 'c')), true);
   buffer.seal();
-  const rest = ['a', 'b', 'c'].map((text) => chunk(48 * KIB, text));
-  rest.splice(1, 0, Buffer.from('some small ones'));
+  const rest = ['a', 'b', 'c'].map((text) => chunk(64 * KIB, text));
+  rest.unshift(Buffer.from('some small ones'));
   assert.ok((await bytesOf(buffer)).equals(Buffer.concat([start, ...rest])));
   buffer.release();
 });
@@ -136,15 +136,15 @@ test('a flush that is wanted while a chunk is on its way into the file leaves th
 test('when the disk is full nothing is lost: file first, then what could not be written, then memory', async () => {
   const { buffer, budget, file, start } = await openSpilled();
   file.holdWrites();
-  assert.equal(buffer.append(chunk(60 * KIB, 'a')), true);
-  const waits = buffer.append(chunk(60 * KIB, 'b'));
+  assert.equal(buffer.append(chunk(64 * KIB, 'a')), true);
+  const waits = buffer.append(chunk(64 * KIB, 'b'));
   file.failWith('ENOSPC');
   assert.equal(await waits, true);
-  assert.equal(buffer.append(chunk(60 * KIB, 'c')), true);
+  assert.equal(buffer.append(chunk(64 * KIB, 'c')), true);
   assert.equal(budget.figures.spillFailuresTotal, 1);
-  assert.equal(buffer.heldBytes, SPILLED_HELD_BYTES + 2 * 60 * KIB);
+  assert.equal(buffer.heldBytes, SPILLED_HELD_BYTES + 2 * 64 * KIB);
   buffer.seal();
-  const rest = ['a', 'b', 'c'].map((text) => chunk(60 * KIB, text));
+  const rest = ['a', 'b', 'c'].map((text) => chunk(64 * KIB, text));
   assert.ok((await bytesOf(buffer)).equals(Buffer.concat([start, ...rest])));
   buffer.release();
   assert.equal(budget.figures.usedBytes, 0);
@@ -153,7 +153,7 @@ test('when the disk is full nothing is lost: file first, then what could not be 
 test('memory that is being written is given back only when that is over, and the file is closed after it', async () => {
   const { buffer, budget, file } = await openSpilled();
   file.holdWrites();
-  assert.equal(buffer.append(chunk(60 * KIB, 'a')), true);
+  assert.equal(buffer.append(chunk(64 * KIB, 'a')), true);
   buffer.release();
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(budget.figures.usedBytes, SPILLED_HELD_BYTES);
@@ -171,15 +171,15 @@ test('a buffer that is sealed while it is being spilled is sent from memory', as
   const budget = new MemoryBudget(4 * MIB, MIB, store, () => 0);
   const buffer = new PartBuffer(budget, 3 * MIB, () => {});
   file.holdWrites();
-  for (let i = 0; i < 3; i++) assert.equal(buffer.append(chunk(64 * KIB, 'a')), true);
+  for (let i = 0; i < 4; i++) assert.equal(buffer.append(chunk(64 * KIB, 'a')), true);
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(file.writes, 1);
   buffer.seal();
   assert.equal(buffer.inMemory, true);
   file.letThrough();
   await new Promise((resolve) => setImmediate(resolve));
-  assert.ok((await bytesOf(buffer)).equals(chunk(192 * KIB, 'a')));
-  assert.equal(buffer.heldBytes, 192 * KIB);
+  assert.ok((await bytesOf(buffer)).equals(chunk(256 * KIB, 'a')));
+  assert.equal(buffer.heldBytes, 256 * KIB);
   buffer.release();
   await store.settled();
   assert.equal(budget.figures.usedBytes, 0);
