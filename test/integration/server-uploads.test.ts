@@ -89,15 +89,17 @@ async function makePhoto(): Promise<Buffer> {
 
 /** Aborted by the client, resumed, then the server is killed and started again under it. @returns the upload's address */
 async function uploadWithInterruptions(server: ServerProcess, content: Buffer, metadata: Record<string, string>) {
-  const options = { endpoint: `${server.url}/files`, metadata, retryDelays: Array(30).fill(500) };
+  const chunkSize = Math.ceil(content.length / 5);
+  const options = { endpoint: `${server.url}/files`, metadata, chunkSize, retryDelays: Array(30).fill(500) };
   const url = await uploadSome(content, options, Math.floor(content.length * 0.4));
   let restarted: Promise<void> | null = null;
   await new Promise<void>((resolve, reject) => {
     const upload = new Upload(content, {
       ...options,
       uploadUrl: url,
-      onProgress(sentBytes) {
-        if (restarted !== null || sentBytes < content.length * 0.7) return;
+      // The next PATCH is on its way when the signal comes.
+      onChunkComplete(_chunkBytes, acceptedBytes) {
+        if (restarted !== null || acceptedBytes < content.length * 0.5) return;
         restarted = server.kill().then(() => server.start());
         restarted.catch(reject);
       },
@@ -115,8 +117,8 @@ async function uploadSome(content: Buffer, options: Partial<UploadOptions>, unti
   return new Promise((resolve, reject) => {
     const upload = new Upload(content, {
       ...options,
-      onProgress(sentBytes) {
-        if (sentBytes < untilBytes) return;
+      onChunkComplete(_chunkBytes, acceptedBytes) {
+        if (acceptedBytes < untilBytes) return;
         upload.abort().then(() => resolve(upload.url ?? ''), reject);
       },
       onSuccess: () => reject(new Error('it was to be aborted before its end')),
