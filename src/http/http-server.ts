@@ -6,6 +6,8 @@ const HEADERS_TIMEOUT_MS = 60_000;
 /** Longer than the 60 s after which common balancers drop an idle connection: they must be the ones to close it. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 
+const MAX_LISTENERS = 32;
+
 /** A listening server, and the way to end it. */
 export interface HttpServer {
   readonly address: AddressInfo;
@@ -38,6 +40,8 @@ export async function listen(handler: RequestListener, host: string, port: numbe
   let stopping = false;
   server.on('request', (_request, response) => {
     // `server.close()` ends the connections that are idle now; those that become so later are for us to end.
+    // The log, the metrics and a pipeline each listen for its end; Node takes more than ten for a leak.
+    response.setMaxListeners(MAX_LISTENERS);
     response.once('close', () => {
       if (stopping) setImmediate(() => server.closeIdleConnections());
     });
