@@ -18,6 +18,8 @@ export class FileRow {
   #file: StoredFile;
   #age: HTMLElement | null = null;
   #failure: string | null = null;
+  /** The picture could not be loaded: the network was away, as a rule. */
+  #pictureFailed = false;
   readonly #onDelete: (file: StoredFile) => void;
 
   constructor(file: StoredFile, onDelete: (file: StoredFile) => void) {
@@ -32,6 +34,11 @@ export class FileRow {
 
   /** Draws what has changed; an unchanged file costs nothing and keeps its focus. */
   update(file: StoredFile): void {
+    // Read anew from the server, which is there again: so may be the picture.
+    if (this.#pictureFailed && file !== this.#file) {
+      this.#pictureFailed = false;
+      this.#shown = '';
+    }
     this.#file = file;
     const state = JSON.stringify([file, isProcessing(file, new Date()), this.#failure]);
     if (state === this.#shown) return;
@@ -78,10 +85,15 @@ export class FileRow {
         loading: 'lazy',
       });
       // A thumbnail that cannot be loaded is no reason for a broken picture.
-      image.addEventListener('error', () => image.replaceWith(this.#typeTile()), { once: true });
+      image.addEventListener('error', () => this.#giveUpPicture(image), { once: true });
       return image;
     }
     return this.#typeTile();
+  }
+
+  #giveUpPicture(image: HTMLElement): void {
+    this.#pictureFailed = true;
+    image.replaceWith(this.#typeTile());
   }
 
   #typeTile(): HTMLElement {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openBrowser, openPage } from '../support/browser.ts';
 import { startGateProxy } from './support/gate-proxy.ts';
-import { announcement, eventually, rowOf, SOON_MS } from './support/page-actions.ts';
+import { announcement, eventually, rowOf, SOON_MS, sidewaysPhoto } from './support/page-actions.ts';
 import { type PageServer, startPageServer } from './support/page-server.ts';
 
 test('a file is deleted by keyboard alone, and the focus stays in the list', async (t) => {
@@ -72,6 +72,26 @@ test('what happened while the connection was lost is in the list when it is back
   await page.locator('#connection[data-state="live"]').waitFor({ timeout: SOON_MS });
   await rowOf(page, 'came.txt').waitFor({ timeout: SOON_MS });
   await rowOf(page, 'will-go.txt').waitFor({ state: 'detached', timeout: SOON_MS });
+});
+
+test('a picture that the lost connection kept back is there when it is back', async (t) => {
+  const server = await startPageServer(t);
+  const proxy = await startGateProxy(t, server.port);
+  const context = await openBrowser(t);
+  await context.route('**/thumb/128', (route) => route.abort());
+  const { page } = await openPage(context, proxy.url);
+  await page.locator('#connection[data-state="live"]').waitFor({ timeout: SOON_MS });
+  const refused = page.waitForEvent('requestfailed', (request) => request.url().endsWith('/thumb/128'));
+  const photo = await sidewaysPhoto('photo.jpg');
+  await store(server, photo.name, photo.buffer, photo.mimeType);
+  await refused;
+  await rowOf(page, 'photo.jpg').locator('.file-tile').waitFor({ timeout: SOON_MS });
+
+  await proxy.cut();
+  await page.locator('#connection[data-state="reconnecting"]').waitFor({ timeout: SOON_MS });
+  await context.unroute('**/thumb/128');
+  await proxy.open();
+  await rowOf(page, 'photo.jpg').locator('img').waitFor({ timeout: SOON_MS });
 });
 
 test('a list that cannot be read says so, and can be tried again', async (t) => {
