@@ -46,7 +46,8 @@ function isInstalled() {
 function install() {
   const path = (process.env.PATH ?? '').split(delimiter).filter((folder) => !/node_modules|node-gyp-bin/.test(folder));
   // The page is built with development dependencies, NODE_ENV=production or not.
-  run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund'], { ...process.env, PATH: path.join(delimiter) });
+  // Quiet: npm would warn of packages that want a newer Node than the machine's, and they are run by ours.
+  run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'], { ...process.env, PATH: path.join(delimiter) });
 }
 
 function isPageBuilt() {
