@@ -50,6 +50,11 @@ export function openUploadPanel(
     autoProceed: true,
     restrictions: { maxFileSize: config.maxUploadBytes },
     infoTimeout: 8_000,
+    // The server may well be on the same machine or in the same house.
+    locale: {
+      strings: { connectedToInternet: 'Online again', noInternetConnection: 'No network connection' },
+      pluralize: (count) => (count === 1 ? 0 : 1),
+    },
   });
   uppy.use(Dashboard, {
     target,
