@@ -57,11 +57,6 @@ export function databaseErrorCode(error: unknown): string | null {
   return typeof error.code === 'string' ? error.code : null;
 }
 
-/** @returns whether trying again later can help, without anybody changing the request */
-export function isUnavailable(error: unknown): boolean {
-  return error instanceof UnavailableError || lossOf(error) !== null;
-}
-
 /**
  * Translates a driver's error at the boundary.
  *
