@@ -47,7 +47,10 @@ function install() {
   const path = (process.env.PATH ?? '').split(delimiter).filter((folder) => !/node_modules|node-gyp-bin/.test(folder));
   // The page is built with development dependencies, NODE_ENV=production or not.
   // Quiet: npm would warn of packages that want a newer Node than the machine's, and they are run by ours.
-  run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'], { ...process.env, PATH: path.join(delimiter) });
+  run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'], {
+    ...process.env,
+    PATH: path.join(delimiter),
+  });
 }
 
 function isPageBuilt() {
