@@ -96,7 +96,7 @@ export class MemoryLocker implements NodeLocker {
 
 function askToLetGo(queue: Waiter[]): void {
   const holder = queue[0];
-  if (holder === undefined || queue.length < 2 || holder.asked) return;
+  if (holder === undefined || holder.asked || queue.slice(1).every(({ request }) => request.patient)) return;
   holder.asked = true;
   holder.request.onReleaseRequested?.();
 }

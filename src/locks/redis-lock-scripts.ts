@@ -6,9 +6,10 @@
  * - `order`: those who wait, by order of arrival.
  * - `seen`: the same, by when they last asked. Whoever has been silent for too long has no place any more.
  *
- * A token is `{node}/{random}`. Messages go to the channel of the node that they concern, and only there.
+ * A token is `{node}/{random}`, or `{node}/patient-{random}` of one that does not ask the holder to let go. Messages go
+ * to the channel of the node that they concern, and only there.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 
 /** How long an expired lock is remembered. */
 const MEMORY_MS = 60_000;
@@ -32,6 +33,10 @@ end
 local function hold()
   redis.call('HSET', KEYS[1], 'token', token, 'until', now + ttl)
   redis.call('PEXPIRE', KEYS[1], ttl + ${MEMORY_MS})
+end
+
+local function patient(who)
+  return string.find(who, '/patient-', 1, true)
 end
 
 local function first()
@@ -58,19 +63,24 @@ redis.call('ZADD', KEYS[2], 'NX', (tonumber(last[2]) or 0) + 1, token)
 redis.call('ZADD', KEYS[3], now, token)
 redis.call('PEXPIRE', KEYS[2], silent * 2)
 redis.call('PEXPIRE', KEYS[3], silent * 2)
-if held then tell(holder, 'wanted ' .. upload) else tell(ahead, 'free ' .. ahead) end
+if not held then tell(ahead, 'free ' .. ahead)
+elseif not patient(token) then tell(holder, 'wanted ' .. upload) end
 return 0
 `;
 
 /**
- * Returns how many wait, or -1: another one has taken the lock. A lock that nobody took is the holder's again, even if
+ * Returns how many wait impatiently, or -1: another one has taken the lock. A lock that nobody took is the holder's again, even if
  * it had expired or Redis had forgotten it.
  */
 const RENEW = `${COMMON}
 if holder and holder ~= token then return -1 end
 hold()
 leave(token)
-return redis.call('ZCOUNT', KEYS[3], '(' .. (now - silent), '+inf')
+local waiting = 0
+for _, who in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. (now - silent), '+inf')) do
+  if not patient(who) then waiting = waiting + 1 end
+end
+return waiting
 `;
 
 /** Gives the lock or the place in the queue back, and wakes the next. Returns -1 when the lock is another one's. */
@@ -98,6 +108,11 @@ export const releaseScript = luaScript(RELEASE);
 
 function luaScript(source: string): LuaScript {
   return { source, sha1: createHash('sha1').update(source).digest('hex') };
+}
+
+/** A new one, which names this hold and no other. */
+export function lockToken(nodeId: string, patient: boolean): string {
+  return `${nodeId}/${patient ? 'patient-' : ''}${randomUUID()}`;
 }
 
 const PREFIX = 'tus-relay:';
@@ -140,7 +155,7 @@ export class RedisLockScripts {
     return answer === 1 ? 'taken' : 'wait';
   }
 
-  /** @returns how many wait for the lock; null: it is another one's */
+  /** @returns how many wait for the lock and want it now; null: it is another one's */
   async renew(uploadId: string, token: string): Promise<number | null> {
     const waiting = await this.#call(renewScript, uploadId, token);
     return waiting < 0 ? null : waiting;

@@ -4,7 +4,7 @@ import { LockHold } from './lock-hold.ts';
 import { MemoryLocker } from './memory-locker.ts';
 import { COMMAND_TIMEOUT_MS } from './redis-connection.ts';
 import { type LinkLogger, RedisLink } from './redis-link.ts';
-import { nodeChannel, RedisLockScripts, readLockMessage } from './redis-lock-scripts.ts';
+import { lockToken, nodeChannel, RedisLockScripts, readLockMessage } from './redis-lock-scripts.ts';
 import {
   LOCK_WAIT_MS,
   type LockRequest,
@@ -99,7 +99,7 @@ export class RedisLocker implements NodeLocker {
     request.signal?.throwIfAborted();
     if (this.#closing !== null) throw new UploadLockedError(request.uploadId);
     const startedAt = performance.now();
-    const hold = new LockHold(`${this.#nodeId}/${randomUUID()}`, request);
+    const hold = new LockHold(lockToken(this.#nodeId, request.patient === true), request);
     let hadToWait = this.#local.isLocked(request.uploadId);
     try {
       const leaveLocal = await this.#local.acquire({ ...request, onReleaseRequested: () => hold.requestRelease() });

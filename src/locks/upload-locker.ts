@@ -9,7 +9,12 @@ export interface LockRequest {
   /** Ends the wait: the client is gone. */
   signal?: AbortSignal;
   /**
-   * Called (once) when another request waits for the lock, or when the lock was lost: stop reading, keep what is
+   * It waits for its turn without asking the holder to let go. For a PATCH: what a holder stores when it is asked would
+   * make the newcomer's offset wrong, and of two that race neither would come to its end.
+   */
+  patient?: boolean;
+  /**
+   * Called (once) when a request that is not patient waits for the lock, or when the lock was lost: stop reading, keep what is
    * there, commit, release. Never before the lock was given.
    */
   onReleaseRequested?: () => void;

@@ -26,6 +26,7 @@ export async function patchUpload(
   const declaredLengthBytes = readByteCount(request, 'upload-length');
   const release = await locker.acquire({
     uploadId,
+    patient: true,
     signal: AbortSignal.any([running.goneSignal, running.stopSignal]),
     onReleaseRequested: () => running.stop('another-request'),
   });

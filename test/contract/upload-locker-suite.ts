@@ -90,6 +90,27 @@ export function testUploadLocker(name: string, open: OpenLockerWorld): void {
     assert.equal(times, 1);
   });
 
+  test(`${name}: a patient one waits without the holder being asked, which is asked as soon as another one comes`, async (t) => {
+    const { world, nodes } = await openNodes(t, 3);
+    const uploadId = 'patient';
+    const asked = Promise.withResolvers<void>();
+    let impatient = false;
+    let askedEarly = false;
+    const onReleaseRequested = () => {
+      askedEarly ||= !impatient;
+      asked.resolve();
+    };
+    const release = await pick(nodes, 0).acquire({ uploadId, onReleaseRequested });
+    const patient = [0, 1].map((index) => pick(nodes, index).acquire({ uploadId, patient: true }));
+    await world.untilWaiting(uploadId, 1);
+    impatient = true;
+    const other = pick(nodes, 2).acquire({ uploadId });
+    await asked.promise;
+    assert.equal(askedEarly, false);
+    await release();
+    await releaseAll([...patient, other]);
+  });
+
   test(`${name}: who waits is asked to let go only when it has the lock, and others wait behind it`, async (t) => {
     const { world, nodes } = await openNodes(t, 3);
     const uploadId = 'asked-later';
