@@ -7,6 +7,8 @@ const HEADERS_TIMEOUT_MS = 60_000;
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 
 const MAX_LISTENERS = 32;
+/** Several times what the largest metadata that is accepted takes up. */
+const MAX_HEADER_BYTES = 64 * 1024;
 
 /** A listening server, and the way to end it. */
 export interface HttpServer {
@@ -27,6 +29,8 @@ export async function listen(handler: RequestListener, host: string, port: numbe
       // The body of an upload may take hours; silence within it is the tus endpoint's business.
       requestTimeout: 0,
       headersTimeout: HEADERS_TIMEOUT_MS,
+      // Metadata that is too large gets an answer that says so, not Node's bare 431.
+      maxHeaderSize: MAX_HEADER_BYTES,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
       // Without this, Node looks for late headers every 30 s only.
       connectionsCheckingInterval: 5_000,

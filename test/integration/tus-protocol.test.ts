@@ -132,6 +132,7 @@ test('the tus protocol over HTTP', async (t) => {
     }
     const ofBytes = (bytes: number) => `note ${Buffer.alloc(bytes, 'x').toString('base64')}`;
     assert.equal((await post(files, { 'Upload-Length': 9, 'Upload-Metadata': ofBytes(8_300) })).status, 400);
+    assert.equal((await post(files, { 'Upload-Length': 9, 'Upload-Metadata': ofBytes(30_000) })).status, 400);
     assert.equal((await post(files, { 'Upload-Length': 9, 'Upload-Metadata': ofBytes(8_000) })).status, 201);
   });
 
