@@ -3,6 +3,7 @@ import type { Database } from '../catalog/database.ts';
 import { DiscardCatalog } from '../catalog/discard-catalog.ts';
 import { FileCatalog } from '../catalog/file-catalog.ts';
 import { UploadCatalog } from '../catalog/upload-catalog.ts';
+import type { UploadRecord } from '../catalog/upload-record.ts';
 import type { Config } from '../config.ts';
 import type { NodeLocker } from '../locks/upload-locker.ts';
 import type { Logger } from '../observability/logger.ts';
@@ -77,13 +78,13 @@ export function createRelayParts(
     recordFinished: (trx, upload) => recordFinished(trx, queue, upload),
     enqueueCompletion: (trx, uploadId) => enqueueCompletion(queue, trx, uploadId),
   };
+  function onFinished({ uploadId }: UploadRecord): void {
+    relay.counters.finished += 1;
+    events.publish({ type: 'finished', fileId: uploadId });
+  }
   const completer = new UploadCompleter({
-    ...{ database, catalog, storage, end },
+    ...{ database, catalog, storage, end, onFinished },
     clock: systemClock,
-    onFinished: ({ uploadId }) => {
-      relay.counters.finished += 1;
-      events.publish({ type: 'finished', fileId: uploadId });
-    },
     onRepaired: ({ uploadId }, partNumbers) =>
       logger.warn({ uploadId, partNumbers }, 'parts that a late request had overwritten were restored'),
   });
@@ -103,8 +104,9 @@ export function createRelayParts(
     },
   );
   const { sweeper, runSweep } = createSweepParts({
-    ...{ database, storage, catalog, queue, discards, everyMs, logger },
+    ...{ database, storage, queue, discards, discardRecheckSecs, everyMs, logger },
     keyPrefix: config.s3KeyPrefix,
+    onAdopted: onFinished,
   });
 
   function onGivenUp(uploadId: string, state: 'lost' | 'failed', error: Error): void {

@@ -1,14 +1,17 @@
 /** What sweeps, put together: for the server's own turns, for whoever asks a server, and for the command on its own. */
 import { CatalogIdentityStore } from '../catalog/catalog-identity.ts';
 import type { Database } from '../catalog/database.ts';
-import { type DueWork, SweepCatalog } from '../catalog/sweep-catalog.ts';
-import type { UploadCatalogPort } from '../catalog/upload-catalog.ts';
+import { ExpiryCatalog } from '../catalog/expiry-catalog.ts';
+import { SweepCatalog } from '../catalog/sweep-catalog.ts';
+import type { UploadRecord } from '../catalog/upload-record.ts';
 import type { Logger } from '../observability/logger.ts';
+import { recordFinished } from '../pipeline/finish.ts';
 import type { JobQueue } from '../pipeline/job-queue.ts';
 import { BucketMarker } from '../relay/bucket-marker.ts';
 import { DeepSweeper, type DeepSweepReport } from '../relay/deep-sweep.ts';
 import type { DiscardWorker } from '../relay/discard-worker.ts';
-import { Sweeper } from '../relay/sweep.ts';
+import { UploadExpirer } from '../relay/expire-uploads.ts';
+import { type SweepCounts, Sweeper } from '../relay/sweep.ts';
 import type { MultipartPrefixLister, ObjectStorage } from '../s3/object-storage.ts';
 
 export interface SweepRequest {
@@ -23,7 +26,7 @@ export interface SweepRequest {
 export interface SweepReport {
   request: SweepRequest;
   /** Done, or to do when it was a dry run. */
-  counts: DueWork;
+  counts: SweepCounts;
   /** null without `deep`. */
   deep: DeepSweepReport | null;
   /** A sentence for each step that did not come to its end. */
@@ -41,22 +44,37 @@ export interface SweepParts {
 export interface SweepDependencies {
   database: Database;
   storage: ObjectStorage & MultipartPrefixLister;
-  catalog: UploadCatalogPort;
   queue: JobQueue;
   discards: DiscardWorker;
   keyPrefix: string;
+  discardRecheckSecs: number;
   everyMs: number;
   logger: Logger;
+  /** Called when an upload that was to expire has been finished, since its object was there. */
+  onAdopted?: (upload: UploadRecord) => void;
 }
 
 export function createSweepParts(dependencies: SweepDependencies): SweepParts {
-  const { database, storage, catalog, queue, discards, keyPrefix, everyMs, logger } = dependencies;
+  const { database, storage, queue, discards, keyPrefix, discardRecheckSecs, everyMs, logger } = dependencies;
   const sweeps = new SweepCatalog(database);
   const identity = new CatalogIdentityStore(database);
   const marker = new BucketMarker({ identity, catalog: sweeps, storage, keyPrefix });
+  const expirer = new UploadExpirer({
+    ...{ database, storage },
+    expiry: new ExpiryCatalog(database, { discardRecheckSecs }),
+    end: { recordFinished: (trx, upload) => recordFinished(trx, queue, upload) },
+    onAdopted: (upload) => {
+      const { uploadId, objectKey } = upload;
+      logger.warn(
+        { uploadId, objectKey },
+        'an upload was to expire, but its whole object is there: it is finished now',
+      );
+      dependencies.onAdopted?.(upload);
+    },
+  });
   const sweeper = new Sweeper(
     {
-      ...{ database, catalog, sweeps, queue, discards, marker },
+      ...{ database, expirer, sweeps, queue, discards, marker },
       onFailure: (error) => logger.warn({ err: error }, 'the sweeper was interrupted; it goes on at its next turn'),
       onSwept: (counts) => logger.debug({ ...counts }, 'swept'),
     },
@@ -68,7 +86,7 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
     const report: SweepReport = { request, counts: nothingDue(), deep: null, failures: [] };
     try {
       if (request.dryRun) {
-        report.counts = await sweeps.countDue();
+        report.counts = { ...(await sweeps.countDue()), adopted: 0 };
       } else {
         const { counts, left, failures } = await sweeper.sweepToTheEnd(signal);
         report.counts = counts;
@@ -86,6 +104,6 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
   return { sweeper, runSweep };
 }
 
-function nothingDue(): DueWork {
-  return { expired: 0, completionsResumed: 0, removed: 0, rechecked: 0, purged: 0 };
+function nothingDue(): SweepCounts {
+  return { expired: 0, adopted: 0, completionsResumed: 0, removed: 0, rechecked: 0, purged: 0 };
 }

@@ -11,7 +11,6 @@ import { SWEEP_TIMING } from '../app/relay-parts.ts';
 import { createSweepParts, type SweepReport, type SweepRequest } from '../app/sweep-parts.ts';
 import { DataDirInUseError, type DataDirLock, lockDataDir } from '../catalog/data-dir-lock.ts';
 import { DiscardCatalog } from '../catalog/discard-catalog.ts';
-import { UploadCatalog } from '../catalog/upload-catalog.ts';
 import type { Config, Secrets } from '../config.ts';
 import { StartError } from '../errors.ts';
 import type { Logger } from '../observability/logger.ts';
@@ -67,9 +66,8 @@ async function sweepHere(
     logger.warn({ err: error }, 'an object that is not needed any more could not be removed'),
   );
   const { runSweep } = createSweepParts({
-    ...{ database, queue, discards, everyMs, logger },
+    ...{ database, queue, discards, discardRecheckSecs, everyMs, logger },
     storage: s3.storage,
-    catalog: new UploadCatalog(database, { uploadExpiresSecs: config.uploadExpiresSecs, discardRecheckSecs }),
     keyPrefix: config.s3KeyPrefix,
   });
   return await runSweep(request, signal);

@@ -8,6 +8,7 @@ export function describeSweep(report: SweepReport): string {
   const { counts, deep, failures, request } = report;
   const rows: Row[] = [
     [request.dryRun ? 'uploads to expire' : 'uploads expired', counts.expired],
+    ...(request.dryRun ? [] : ([['uploads found whole, and finished', counts.adopted]] satisfies Row[])),
     [request.dryRun ? 'completions to take up' : 'completions taken up', counts.completionsResumed],
     [request.dryRun ? 'leftovers to remove' : 'leftovers removed', counts.removed],
     [request.dryRun ? 'leftovers to look at again' : 'leftovers looked at again', counts.rechecked],

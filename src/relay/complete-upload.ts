@@ -9,7 +9,7 @@ import type { ObjectStorage } from '../s3/object-storage.ts';
 import { payloadFrom } from '../s3/payload.ts';
 import { S3Error } from '../s3/s3-errors.ts';
 import type { Clock } from './clock.ts';
-import { UPLOAD_STAMP, uploadObjectHeaders } from './object-headers.ts';
+import { isWholeObject, uploadObjectHeaders } from './object-headers.ts';
 import { CompletionMissingError, UploadCompletingError, UploadGoneError, UploadNotFoundError } from './relay-errors.ts';
 import { repairParts } from './repair.ts';
 import { withS3Retry } from './s3-retry.ts';
@@ -135,8 +135,7 @@ export class UploadCompleter {
   async #expectObject(upload: UploadRecord): Promise<void> {
     const { storage, clock } = this.#dependencies;
     const object = await withS3Retry(clock, () => storage.headObject(upload.objectKey));
-    const stamp = object?.metadata[UPLOAD_STAMP];
-    const isOurs = object?.bytes === upload.lengthBytes && (stamp === undefined || stamp === upload.uploadId);
+    const isOurs = object !== null && isWholeObject(object, upload);
     if (!isOurs) throw new CompletionMissingError(upload.uploadId);
   }
 

@@ -11,7 +11,8 @@ import type { ObjectStorage } from '../s3/object-storage.ts';
 import { S3Error } from '../s3/s3-errors.ts';
 import type { Clock } from './clock.ts';
 import type { HeldPayload } from './held-payload.ts';
-import { uploadObjectHeaders } from './object-headers.ts';
+import { isWholeObject, uploadObjectHeaders } from './object-headers.ts';
+import { UploadGoneError } from './relay-errors.ts';
 import { withS3Retry } from './s3-retry.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 
@@ -63,17 +64,20 @@ export class PartUploader {
     }
     const before = this.#committed;
     const stored = this.#store(partNumber, payload).finally(() => payload.release());
+    // The first failure is the one that the caller learns: of an upload that is gone the later parts say "taken over".
     const settled = (async () => {
-      const [part, detectedType] = await stored;
       await before;
+      const [part, detectedType] = await stored;
       await this.#ledger.commitPart(part, partNumber + PARTS_AHEAD, detectedType);
       this.#onCommitted(this.#ledger.upload);
     })();
     this.#committed = settled;
-    // The failure reaches the caller through the next add() or through committed().
-    const tracked = settled.catch(() => {
+    const fail = () => {
       this.#failed = true;
-    });
+    };
+    stored.catch(fail);
+    // The failure reaches the caller through the next add() or through committed().
+    const tracked = settled.catch(fail);
     // A part counts as in flight until its own call to S3 is over, whatever became of the ones before it.
     const over = Promise.allSettled([stored, tracked]).then(() => {
       this.#inFlight.delete(over);
@@ -128,9 +132,19 @@ export class PartUploader {
       if (!(error instanceof S3Error) || error.s3Code !== 'NoSuchUpload') throw error;
       // Asked once more, in another way: this ends the upload for good.
       const parts = await withS3Retry(this.#clock, () => this.#storage.listParts(objectKey, s3UploadId));
-      if (parts === null) await this.#ledger.giveUp();
+      if (parts === null) await this.#giveUp();
       throw error;
     }
+  }
+
+  /** @throws UploadGoneError */
+  async #giveUp(): Promise<never> {
+    const { upload } = this.#ledger;
+    const object = await withS3Retry(this.#clock, () => this.#storage.headObject(upload.objectKey));
+    if (object === null || !isWholeObject(object, upload)) return this.#ledger.giveUp();
+    // The database is older than the bucket, which has the finished object: nothing of it may become a discard. The
+    // sweeper finishes the upload when it expires (expire-uploads.ts).
+    throw new UploadGoneError(upload.uploadId, 'was completed before the database was restored');
   }
 }
 

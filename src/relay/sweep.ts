@@ -1,10 +1,10 @@
 import type { Database } from '../catalog/database.ts';
 import type { DueWork, SweepCatalog } from '../catalog/sweep-catalog.ts';
-import type { UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { JobEnqueuer } from '../pipeline/job-queue.ts';
 import { type BucketMarker, ForeignBucketError } from './bucket-marker.ts';
 import { enqueueCompletion } from './completion-job.ts';
 import type { DiscardTurn, DiscardWorker } from './discard-worker.ts';
+import type { UploadExpirer } from './expire-uploads.ts';
 
 /** Rows of one statement. */
 const BATCH = 100;
@@ -16,7 +16,10 @@ const MARKER_TURN_MS = 300_000;
 const FOREIGN_TURN_MS = 3_600_000;
 
 /** How much of each kind a sweep has done. */
-export type SweepCounts = DueWork;
+export interface SweepCounts extends DueWork {
+  /** Uploads that were to expire and have been finished, since their objects were there. */
+  adopted: number;
+}
 
 export interface SweepResult {
   counts: SweepCounts;
@@ -28,7 +31,7 @@ export interface SweepResult {
 
 export interface SweeperDependencies {
   database: Database;
-  catalog: Pick<UploadCatalogPort, 'expireOverdue'>;
+  expirer: Pick<UploadExpirer, 'endBatch'>;
   sweeps: Pick<SweepCatalog, 'findStuckCompletions' | 'purgeEnded'>;
   queue: JobEnqueuer;
   discards: Pick<DiscardWorker, 'removeUndone' | 'recheck'>;
@@ -41,6 +44,9 @@ export interface SweeperDependencies {
 interface StepResult {
   count: number;
   left?: number;
+  adopted?: number;
+  /** What was done is done; something else was not. */
+  failure?: Error | null;
   /** The step stopped at its bound. */
   more: boolean;
 }
@@ -92,21 +98,23 @@ export class Sweeper {
     const counts = nothing();
     for (;;) {
       const { left, failures, more, ...turn } = await this.#turn(signal);
-      for (const step of STEPS) counts[step] += turn.counts[step];
+      for (const kind of KINDS) counts[kind] += turn.counts[kind];
       if (!more || signal?.aborted) return { counts, left, failures };
     }
   }
 
-  /** @returns how many uploads have expired */
+  /** @returns how many uploads have expired. @throws what kept some from it */
   async expireOverdue(): Promise<number> {
-    return (await this.#expire(Number.POSITIVE_INFINITY, this.#stop.signal)).count;
+    const { count, failure } = await this.#expire(Number.POSITIVE_INFINITY, this.#stop.signal);
+    if (failure) throw failure;
+    return count;
   }
 
   #turnOfTimer(): void {
     this.#lastTurnOfTimer = this.#turn()
       .then(async ({ counts, failures }) => {
         for (const failure of failures) this.#dependencies.onFailure(failure);
-        if (STEPS.some((step) => counts[step] > 0)) this.#dependencies.onSwept?.(counts);
+        if (KINDS.some((kind) => counts[kind] > 0)) this.#dependencies.onSwept?.(counts);
         await this.#keepMarker();
       })
       .catch(this.#dependencies.onFailure)
@@ -141,8 +149,10 @@ export class Sweeper {
       try {
         const done = await work[step]();
         counts[step] = done.count;
+        counts.adopted += done.adopted ?? 0;
         left += done.left ?? 0;
-        more ||= done.more && done.count > 0;
+        more ||= done.more && done.count + (done.adopted ?? 0) > 0;
+        if (done.failure && !signal.aborted) failures.push(done.failure);
       } catch (error) {
         // What was cut short is no failure.
         if (!signal.aborted) failures.push(error instanceof Error ? error : new Error(String(error)));
@@ -152,7 +162,20 @@ export class Sweeper {
   }
 
   async #expire(maxBatches: number, signal: AbortSignal): Promise<StepResult> {
-    return inBatches(maxBatches, signal, async () => (await this.#dependencies.catalog.expireOverdue(BATCH)).length);
+    let [count, adopted] = [0, 0];
+    let failure: Error | null = null;
+    const unknown: string[] = [];
+    for (let batch = 0; batch < maxBatches && !signal.aborted; batch += 1) {
+      const done = await this.#dependencies.expirer.endBatch(BATCH, unknown, { signal });
+      count += done.expired;
+      adopted += done.adopted;
+      failure ??= done.failure;
+      unknown.push(...done.unknown);
+      // Where S3 answers for none of them it will not for the next ones.
+      const isEnd = !done.full || done.unknown.length >= BATCH;
+      if (isEnd) return { count, adopted, failure, more: false };
+    }
+    return { count, adopted, failure, more: true };
   }
 
   async #purge(signal: AbortSignal): Promise<StepResult> {
@@ -199,9 +222,10 @@ const STEPS = [
   'rechecked',
   'purged',
 ] as const satisfies (keyof SweepCounts)[];
+const KINDS = [...STEPS, 'adopted'] as const satisfies (keyof SweepCounts)[];
 
 function nothing(): SweepCounts {
-  return { expired: 0, completionsResumed: 0, removed: 0, rechecked: 0, purged: 0 };
+  return { expired: 0, adopted: 0, completionsResumed: 0, removed: 0, rechecked: 0, purged: 0 };
 }
 
 function toStep({ removed, left, more }: DiscardTurn): StepResult {

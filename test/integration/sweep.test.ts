@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { sql } from 'kysely';
+import type { CommittedPart } from '../../src/catalog/upload-catalog.ts';
+import type { UploadRecord } from '../../src/catalog/upload-record.ts';
+import { UPLOAD_STAMP } from '../../src/relay/object-headers.ts';
 import { UploadGoneError, UploadNotFoundError } from '../../src/relay/relay-errors.ts';
 import { bodyOf, patternBytes } from '../support/test-relay.ts';
 import { startTestSweeper, type TestSweeper } from '../support/test-sweeper.ts';
@@ -22,6 +25,10 @@ async function expireNow(node: TestSweeper, uploadIds: readonly string[]) {
   await sql`UPDATE uploads SET expires_at = now() - interval '1 second' WHERE id IN (${sql.join(uploadIds)})`.execute(
     node.database.db,
   );
+}
+
+async function letRechecksCome(node: TestSweeper) {
+  await sql`UPDATE discards SET recheck_at = now() WHERE recheck_at IS NOT NULL`.execute(node.database.db);
 }
 
 async function addDiscards(node: TestSweeper, count: number): Promise<void> {
@@ -155,6 +162,113 @@ test('stopping ends a turn in the middle, and what it left is found again', asyn
   await node.sweeper.stop();
   assert.deepEqual(node.failures, []);
   assert.equal(await countDiscards(node), 700);
+});
+
+/** As a backup of the database that is older than the bucket says it. */
+async function restoreRow(node: TestSweeper, uploadId: string, row: UploadRecord, parts: readonly CommittedPart[]) {
+  await sql`UPDATE uploads SET state = 'open', offset_bytes = ${row.offsetBytes}, length_bytes = ${row.lengthBytes},
+    finished_at = NULL, s3_upload_id = ${row.s3UploadId}, detected_type = NULL, dirty = false WHERE id = ${uploadId}`.execute(
+    node.database.db,
+  );
+  for (const { partNumber, bytes, etag } of parts)
+    await sql`INSERT INTO upload_parts (upload_id, part_number, bytes, etag)
+      VALUES (${uploadId}, ${partNumber}, ${bytes}, ${etag})`.execute(node.database.db);
+}
+
+for (const declared of [3_300, null]) {
+  test(`what a restored backup shows as open and the bucket has whole is finished when it expires, length ${declared}`, async (t) => {
+    const node = await startTestSweeper(t);
+    const content = Buffer.concat([Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex'), patternBytes(3_284)]);
+    const { upload } = await node.relay.create({ owner: 'public', lengthBytes: declared, metadata: null, body: null });
+    const send = (from: number, to: number) =>
+      node.relay.append({
+        ...{ uploadId: upload.uploadId, offsetBytes: from, declaredLengthBytes: to === 3_300 ? 3_300 : null },
+        body: bodyOf(content.subarray(from, to)),
+      });
+    await send(0, 1_200);
+    const backup = await node.relay.look(upload.uploadId);
+    const parts = await node.catalog.findParts(upload.uploadId);
+    assert.equal(parts.length, 1);
+    await send(1_200, 3_300);
+    await node.sweeper.sweep();
+    node.finished.length = 0;
+    await restoreRow(node, upload.uploadId, backup, parts);
+
+    // A client that comes back is turned away, and takes nothing along.
+    await assert.rejects(send(1_200, 3_300), UploadGoneError);
+    await expireNow(node, [upload.uploadId]);
+    const { counts, failures } = await node.sweeper.sweep();
+    assert.deepEqual([counts.expired, counts.adopted, failures, node.failures], [0, 1, [], []]);
+    assert.deepEqual(node.finished, [upload.uploadId]);
+    assert.deepEqual(node.adopted, [upload.uploadId]);
+    const found = await node.relay.look(upload.uploadId);
+    assert.deepEqual([found.state, found.offsetBytes, found.lengthBytes], ['finished', 3_300, 3_300]);
+    assert.equal(found.detectedType, 'image/png');
+    await letRechecksCome(node);
+    await node.sweeper.sweep();
+    assert.deepEqual([...node.storage.objects.keys()], [upload.objectKey]);
+    assert.deepEqual(node.storage.bytesOf(upload.objectKey), content);
+    assert.deepEqual(await node.catalog.findParts(upload.uploadId), []);
+  });
+}
+
+test('a small upload that was stored, and whose writer died before its commit, is finished when it expires', async (t) => {
+  const node = await startTestSweeper(t);
+  const uploadId = await create(node, 500);
+  const { finishSingle } = node.catalog;
+  node.catalog.finishSingle = () => Promise.reject(new Error('killed'));
+  await assert.rejects(
+    node.relay.append({ uploadId, offsetBytes: 0, declaredLengthBytes: null, body: bodyOf(patternBytes(500)) }),
+  );
+  node.catalog.finishSingle = finishSingle;
+  await expireNow(node, [uploadId]);
+  assert.equal((await node.sweeper.sweep()).counts.adopted, 1);
+  assert.equal((await node.relay.look(uploadId)).state, 'finished');
+  await node.relay.terminate(uploadId);
+  await node.sweeper.sweep();
+  assert.equal(node.storage.objects.size, 0, 'and is deleted like any other file');
+});
+
+test('an object under the key of an expired upload that is not its whole content goes with it', async (t) => {
+  const node = await startTestSweeper(t);
+  const [short, foreign, deferred] = [await create(node, 400), await create(node, 400), await create(node, 400)];
+  await sql`UPDATE uploads SET length_bytes = NULL WHERE id = ${deferred}`.execute(node.database.db);
+  const stored = { [short]: [399, short], [foreign]: [400, randomUUID()], [deferred]: [400, null] } as const;
+  for (const [uploadId, [bytes, stamp]] of Object.entries(stored)) {
+    const { objectKey } = await node.relay.look(uploadId);
+    const body = { bytes, read: () => [patternBytes(bytes)] };
+    await node.storage.putObject(objectKey, body, stamp === null ? {} : { metadata: { [UPLOAD_STAMP]: stamp } });
+  }
+  await expireNow(node, Object.keys(stored));
+  const { counts } = await node.sweeper.sweep();
+  assert.deepEqual([counts.expired, counts.adopted, node.storage.objects.size], [3, 0, 0]);
+});
+
+test('an upload that S3 cannot be asked about does not expire, and keeps no other from it', async (t) => {
+  const node = await startTestSweeper(t);
+  const stuck = await create(node, 10);
+  const { objectKey } = await node.relay.look(stuck);
+  await expireNow(node, [stuck]);
+  const others = await Promise.all(Array.from({ length: 120 }, () => create(node, 10)));
+  await expireNow(node, others);
+  await sql`UPDATE uploads SET expires_at = now() - interval '1 hour' WHERE id = ${stuck}`.execute(node.database.db);
+  node.storage.fate = ({ operation, key }) =>
+    operation === 'HeadObject' && key === objectKey ? { kind: 'fail' } : { kind: 'ok' };
+  const { counts, failures } = await node.sweeper.sweep();
+  assert.deepEqual([counts.expired, failures.length], [120, 1]);
+  assert.equal((await node.catalog.find(stuck))?.state, 'open');
+  node.storage.fate = () => ({ kind: 'ok' });
+  assert.equal((await node.sweeper.sweep()).counts.expired, 1);
+});
+
+test('while S3 answers nothing, nothing expires, and a turn asks only once about each of a few', async (t) => {
+  const node = await startTestSweeper(t);
+  await expireNow(node, await Promise.all(Array.from({ length: 150 }, () => create(node, 10))));
+  node.storage.fate = () => ({ kind: 'fail' });
+  const before = node.storage.counts().HeadObject ?? 0;
+  const { counts, failures } = await node.sweeper.sweepToTheEnd();
+  assert.deepEqual([counts.expired, failures.length], [0, 1]);
+  assert.equal((node.storage.counts().HeadObject ?? 0) - before, 100);
 });
 
 test('a dry run counts what a sweep then does', async (t) => {

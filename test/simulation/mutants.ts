@@ -15,6 +15,7 @@ export interface Mutant {
 
 const CATALOG = 'test/support/memory-upload-catalog.ts';
 const DISCARDS = 'test/support/memory-discard-catalog.ts';
+const EXPIRY = 'test/support/memory-expiry-catalog.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -270,6 +271,12 @@ export const MUTANTS: readonly Mutant[] = [
     file: CATALOG,
     find: "s3UploadId: row.state === 'finished' ? null : s3UploadId,",
     replace: 's3UploadId: row.state === null ? s3UploadId : null,',
+  },
+  {
+    name: 'no end-of-life sweep of what expired',
+    file: EXPIRY,
+    find: 'const late = row.writer !== null || row.dirty;',
+    replace: 'const late = row.dirty === null;',
   },
 ];
 

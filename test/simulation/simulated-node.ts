@@ -6,6 +6,7 @@ import type { Clock } from '../../src/relay/clock.ts';
 import { UploadCompleter } from '../../src/relay/complete-upload.ts';
 import { type CompletionJobDependencies, enqueueCompletion, runCompletionJob } from '../../src/relay/completion-job.ts';
 import { DiscardWorker } from '../../src/relay/discard-worker.ts';
+import { UploadExpirer } from '../../src/relay/expire-uploads.ts';
 import { MemoryBudget } from '../../src/relay/memory-budget.ts';
 import { SpillStore } from '../../src/relay/spill-store.ts';
 import { Sweeper } from '../../src/relay/sweep.ts';
@@ -14,6 +15,7 @@ import type { EndOfBytes } from '../../src/relay/upload-ledger.ts';
 import { UploadRelay } from '../../src/relay/upload-relay.ts';
 import { MemoryDatabase, type MemoryDatabaseServer, type MemoryJob } from '../support/memory-database.ts';
 import { MemoryDiscardCatalog } from '../support/memory-discard-catalog.ts';
+import { MemoryExpiryCatalog } from '../support/memory-expiry-catalog.ts';
 import { MemorySweepCatalog } from '../support/memory-sweep-catalog.ts';
 import { insertMemoryFile, MemoryUploadCatalog } from '../support/memory-upload-catalog.ts';
 import type { History } from './history.ts';
@@ -90,8 +92,10 @@ export class SimulatedNode implements SimulatedProcess {
         events: { publish: () => {}, subscribe: () => () => {} },
       },
     );
+    const expiry = new MemoryExpiryCatalog(database, { discardRecheckSecs: DISCARD_RECHECK_SECS });
     this.#sweeper = new Sweeper({
-      ...{ database, catalog, queue, discards, onFailure },
+      ...{ database, queue, discards, onFailure },
+      expirer: new UploadExpirer({ database, expiry, storage, end }),
       sweeps: new MemorySweepCatalog(database),
       // Kept by the timer alone, which does not run here.
       marker: { keep: async () => {} },

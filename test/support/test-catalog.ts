@@ -2,9 +2,11 @@ import type { TestContext } from 'node:test';
 import { sql } from 'kysely';
 import type { Database } from '../../src/catalog/database.ts';
 import { DiscardCatalog, type DiscardCatalogPort } from '../../src/catalog/discard-catalog.ts';
+import { ExpiryCatalog } from '../../src/catalog/expiry-catalog.ts';
 import { UploadCatalog, type UploadCatalogPort, type UploadCatalogSettings } from '../../src/catalog/upload-catalog.ts';
 import { MemoryDatabase, MemoryDatabaseServer } from './memory-database.ts';
 import { MemoryDiscardCatalog } from './memory-discard-catalog.ts';
+import { MemoryExpiryCatalog } from './memory-expiry-catalog.ts';
 import { MemoryUploadCatalog } from './memory-upload-catalog.ts';
 import { type DatabaseKind, forEachTestDatabase } from './test-database.ts';
 
@@ -12,6 +14,7 @@ export interface TestCatalog {
   readonly database: Database;
   readonly catalog: UploadCatalogPort;
   readonly discards: DiscardCatalogPort;
+  readonly expiry: Pick<ExpiryCatalog, keyof ExpiryCatalog>;
   /** As if everything that is stored had been stored so many seconds earlier. */
   letTimePass(secs: number): Promise<void>;
 }
@@ -31,6 +34,7 @@ export function forEachTestCatalog(
         database,
         catalog: new UploadCatalog(database, settings),
         discards: new DiscardCatalog(database),
+        expiry: new ExpiryCatalog(database, settings),
         letTimePass: (secs) => ageRows(database, secs),
       };
     });
@@ -44,6 +48,7 @@ function openMemoryCatalog(settings: UploadCatalogSettings): TestCatalog {
     database,
     catalog: new MemoryUploadCatalog(database, settings),
     discards: new MemoryDiscardCatalog(database),
+    expiry: new MemoryExpiryCatalog(database, settings),
     async letTimePass(secs) {
       passedMs += secs * 1000;
     },

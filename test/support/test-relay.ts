@@ -70,7 +70,7 @@ export function startNode(database: Database, storage: MemoryObjectStorage, sett
       events: { publish: (event) => events.push(event), subscribe: () => () => {} },
     },
   );
-  return { catalog, relay, budget, completer, discards, queue, jobs, finished, events, failures, clock };
+  return { catalog, relay, budget, completer, discards, queue, jobs, end, finished, events, failures, clock };
 }
 
 /** These tests stay far below their memory. */

@@ -1,9 +1,11 @@
 import type { TestContext } from 'node:test';
 import { CatalogIdentityStore } from '../../src/catalog/catalog-identity.ts';
 import type { Database } from '../../src/catalog/database.ts';
+import { ExpiryCatalog } from '../../src/catalog/expiry-catalog.ts';
 import { SweepCatalog } from '../../src/catalog/sweep-catalog.ts';
 import { BucketMarker } from '../../src/relay/bucket-marker.ts';
 import { DeepSweeper } from '../../src/relay/deep-sweep.ts';
+import { UploadExpirer } from '../../src/relay/expire-uploads.ts';
 import { Sweeper } from '../../src/relay/sweep.ts';
 import type { MemoryObjectStorage } from './memory-object-storage.ts';
 import { startNode, startTestRelay } from './test-relay.ts';
@@ -23,7 +25,7 @@ export function startSweeperOn(database: Database, storage: MemoryObjectStorage,
 }
 
 function addSweepers(node: Awaited<ReturnType<typeof startTestRelay>>, keyPrefix: string) {
-  const { database, storage, catalog, queue, discards, failures } = node;
+  const { database, storage, queue, discards, failures, end } = node;
   const sweeps = new SweepCatalog(database);
   const marker = new BucketMarker({
     identity: new CatalogIdentityStore(database),
@@ -31,14 +33,20 @@ function addSweepers(node: Awaited<ReturnType<typeof startTestRelay>>, keyPrefix
     storage,
     keyPrefix,
   });
+  const adopted: string[] = [];
+  const expirer = new UploadExpirer({
+    ...{ database, storage, end },
+    expiry: new ExpiryCatalog(database, { discardRecheckSecs: 1_800 }),
+    onAdopted: ({ uploadId }) => adopted.push(uploadId),
+  });
   const sweeper = new Sweeper({
-    ...{ database, catalog, sweeps, queue, discards, marker },
+    ...{ database, expirer, sweeps, queue, discards, marker },
     onFailure: (error) => failures.push(error),
   });
   const deepSweeper = new DeepSweeper({ sweeps, marker, storage, discards, keyPrefix, now: Date.now });
   const deep = (wish: { dryRun?: boolean; adopt?: boolean } = {}) =>
     deepSweeper.sweep({ dryRun: false, adopt: false, ...wish });
-  return { sweeps, marker, sweeper, deep };
+  return { sweeps, marker, sweeper, deep, adopted };
 }
 
 export type TestSweeper = Awaited<ReturnType<typeof startTestSweeper>>;

@@ -12,7 +12,7 @@ import { openControlSocket } from '../../src/app/control-socket.ts';
 import type { RunSweep, SweepReport, SweepRequest } from '../../src/app/sweep-parts.ts';
 
 const WISH: SweepRequest = { dryRun: true, deep: false, adopt: false };
-const COUNTS = { expired: 1, completionsResumed: 2, removed: 3, rechecked: 4, purged: 5 };
+const COUNTS = { expired: 1, adopted: 6, completionsResumed: 2, removed: 3, rechecked: 4, purged: 5 };
 const never = new AbortController().signal;
 
 const sweep: RunSweep = async (wish) => ({ request: wish, counts: COUNTS, deep: null, failures: [] });

@@ -25,7 +25,7 @@ test('what the sweep does not know is an error that names it', () => {
   }
 });
 
-const counts = { expired: 1, completionsResumed: 2, removed: 3, rechecked: 4, purged: 5 };
+const counts = { expired: 1, adopted: 6, completionsResumed: 2, removed: 3, rechecked: 4, purged: 5 };
 const deep = {
   ...{ objectsListed: 1_000, objectsUnknown: 101, multipartsListed: 7, multipartsUnknown: 1, removed: 102 },
   named: ['uploads/one', 'uploads/two (multipart upload)'],
@@ -35,9 +35,10 @@ const deep = {
 test('a report says what was done, and the total', () => {
   const text = describeSweep({ request: { dryRun: false, deep: true, adopt: false }, counts, deep, failures: [] });
   assert.match(text, /^Swept\.\n {2}uploads expired +1\n/);
+  assert.match(text, /uploads found whole, and finished +6\n/);
   assert.match(text, /objects nobody knows +101\n/);
   assert.match(text, / {4}uploads\/one\n {4}uploads\/two \(multipart upload\)\n {4}and 100 more\n/);
-  assert.match(text, /\nTotal: 117\n$/);
+  assert.match(text, /\nTotal: 123\n$/);
   assert.doesNotMatch(text, /MinIO/);
 });
 
@@ -46,7 +47,7 @@ test('a dry run says so, and what cannot be known about multipart uploads', () =
   const text = describeSweep({ request, counts, deep: { ...deep, multipartsListed: 0 }, failures: [] });
   assert.match(text, /^Dry run: nothing was changed\.\n/);
   assert.match(text, /MinIO/);
-  assert.doesNotMatch(text, /removed by now/);
+  assert.doesNotMatch(text, /removed by now|found whole/);
 });
 
 test('the exit code is 1 when anything that was asked for was not done', () => {
