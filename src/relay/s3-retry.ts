@@ -5,8 +5,8 @@
 import { S3Error } from '../s3/s3-errors.ts';
 import type { Clock } from './clock.ts';
 
-/** Waits of about 0.1, 0.2, 0.4 … 5 s: together some twenty seconds, longer than a restart or a fail-over of a store. */
-const MAX_ATTEMPTS = 9;
+/** Waits of about 0.1, 0.2, 0.4 … 5 s: together 13 to 26 s, longer than a restart or a fail-over of a store. */
+const MAX_ATTEMPTS = 11;
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 5_000;
 

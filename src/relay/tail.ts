@@ -49,7 +49,7 @@ export class MemorySpentError extends RelayError {
  * Loads the tail's bytes, in order: exactly as many as the upload's offset says.
  *
  * @returns memory of the budget (or a spilled file) that the caller releases
- * @throws S3Error, TailDamagedError
+ * @throws S3Error, TailDamagedError, MemorySpentError
  */
 export async function loadTail(
   storage: Pick<ObjectStorage, 'getObject'>,
@@ -63,16 +63,28 @@ export async function loadTail(
   if (promised !== expected) {
     throw new TailDamagedError(upload.uploadId, `the catalog lists ${promised} bytes of tail where ${expected} belong`);
   }
-  return withS3Retry(clock, async () => {
-    const buffer = await MergeBuffer.open(budget, promised);
-    try {
-      for (const segment of tail) await loadSegment(storage, upload.uploadId, segment, buffer);
-      return buffer;
-    } catch (error) {
-      buffer.release();
-      throw error;
-    }
-  });
+  try {
+    return await withS3Retry(clock, () => loadSegments(storage, budget, upload.uploadId, tail, promised));
+  } catch (error) {
+    throw error instanceof SpillSpaceError ? new MemorySpentError(error) : error;
+  }
+}
+
+async function loadSegments(
+  storage: Pick<ObjectStorage, 'getObject'>,
+  budget: MemoryBudget,
+  uploadId: string,
+  tail: readonly TailSegment[],
+  totalBytes: number,
+): Promise<HeldPayload> {
+  const buffer = await MergeBuffer.open(budget, totalBytes);
+  try {
+    for (const segment of tail) await loadSegment(storage, uploadId, segment, buffer);
+    return buffer;
+  } catch (error) {
+    buffer.release();
+    throw error;
+  }
 }
 
 async function loadSegment(
@@ -99,7 +111,7 @@ async function loadSegment(
       if (read <= segment.bytes) await into.append(chunk);
     }
   } catch (error) {
-    if (error instanceof SpillSpaceError) throw new MemorySpentError(error);
+    if (error instanceof SpillSpaceError) throw error;
     throw new S3Error('GetObject', 'BodyCut', null, 'unknown', { cause: error });
   }
   if (read !== segment.bytes) throw new S3Error('GetObject', 'BodyCut', null, 'unknown');

@@ -398,6 +398,16 @@ test('a multipart upload that the provider removed is lost only when it is missi
   await run(true);
 });
 
+test('a writer whose multipart upload the provider removed is told so, however many parts it has on their way', async (t) => {
+  const relay = await startTestRelay(t);
+  const content = patternBytes(8_000);
+  const uploadId = await create(relay, 8_000);
+  await patch(relay, uploadId, 0, content.subarray(0, 2_000));
+  relay.storage.multiparts.clear();
+  await assert.rejects(patch(relay, uploadId, 2_000, content.subarray(2_000)), UploadGoneError);
+  assert.equal((await relay.catalog.find(uploadId))?.state, 'lost');
+});
+
 test('a tail of many segments is rewritten as one', async (t) => {
   const relay = await startTestRelay(t);
   const content = patternBytes(1_000);
