@@ -6,10 +6,11 @@
  * when the process ends, however it ends, so a killed server leaves nothing behind that would have to be recognised
  * as stale. (The kernel also lets go when the process closes any other handle of that file: nothing else may open it.)
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StartError } from '../errors.ts';
+import { makeFolder } from '../make-folder.ts';
 
 const SQLITE_BUSY = 5;
 
@@ -37,7 +38,7 @@ export function lockDataDir(dataDir: string): DataDirLock {
   const pidFile = join(folder, 'server.pid');
   let handle: DatabaseSync;
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     handle = new DatabaseSync(lockFile);
   } catch (error) {
     throw notWritable(folder, error);

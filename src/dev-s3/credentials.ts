@@ -1,9 +1,10 @@
 /** The keys of the embedded server: made at random once, then the same for as long as the data folder is. */
 import { randomBytes, randomInt } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { StartError } from '../errors.ts';
+import { makeFolder } from '../make-folder.ts';
 
 export interface DevS3Credentials {
   accessKeyId: string;
@@ -20,7 +21,7 @@ const STORED = z.object({ accessKeyId: z.string().min(1), secretAccessKey: z.str
 export function loadOrCreateCredentials(dataDir: string): DevS3Credentials {
   const path = join(dataDir, FILE_NAME);
   try {
-    mkdirSync(dataDir, { recursive: true });
+    makeFolder(dataDir);
     return readStored(path) ?? create(path);
   } catch (error) {
     if (error instanceof StartError) throw error;

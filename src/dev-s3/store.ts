@@ -1,7 +1,7 @@
 /** Index and files together: each change is one commit of the index, and a file goes only after the commit without it. */
-import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import { makeFolder } from '../make-folder.ts';
 import { BucketIndex } from './bucket-index.ts';
 import { DevS3Error } from './dev-s3-errors.ts';
 import { openIndex, transaction } from './index-database.ts';
@@ -23,7 +23,7 @@ const COMPLETION_KEPT_MS = 86_400_000;
 /** Opens the data folder, makes it when it is missing, and removes what a kill left behind. */
 export function openStore(dataDir: string, now: Date): Store {
   const folder = resolve(dataDir);
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const db = openIndex(folder); // first: its lock makes the folder ours
   try {
     const store: Store = {

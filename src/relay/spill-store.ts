@@ -3,8 +3,9 @@
  * also when the process is killed.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, unlink } from 'node:fs/promises';
+import { open, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../make-folder.ts';
 
 const NAME_START = 'tus-relay-spill-';
 const STRAY_NAME = /^tus-relay-spill-[0-9a-f-]{36}$/;
@@ -35,7 +36,7 @@ export interface SpillSettings {
 
 /** Makes the folder, removes what a kill between open and unlink has left there, and shows that it can be written. */
 export async function openSpillStore(dir: string, settings: SpillSettings): Promise<SpillStore> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
+  makeFolder(dir, 0o700);
   for (const name of await readdir(dir)) if (STRAY_NAME.test(name)) await unlinkIfThere(join(dir, name));
   const probe = await openUnlinked(dir);
   await probe.close();

@@ -82,6 +82,13 @@ test('a data folder that cannot be written is named', async (t) => {
   // Below a file there is no folder, for root either.
   const said = await startInVain(t, { DATA_DIR: join(file, 'data') });
   assert.ok(said.includes(`the data folder ${join(file, 'data')} cannot be written`), said);
+  if (process.platform !== 'linux') return;
+  assert.match(
+    await startInVain(t, { DATA_DIR: '/proc/data' }),
+    /the data folder \/proc\/data cannot be written: ENOENT/,
+  );
+  const spill = { DATA_DIR: await temporaryFolder(t), SPILL_DIR: '/proc/spill/here' };
+  assert.match(await startInVain(t, spill), /SPILL_DIR \/proc\/spill\/here cannot be written: ENOENT/);
 });
 
 test('a second server on the same data folder is turned away, and the first one goes on', async (t) => {

@@ -16,10 +16,10 @@ const LAYERS: readonly (readonly string[])[] = [
   ['pipeline'],
   ['catalog', 's3', 'locks'],
   ['observability'],
-  ['config', 'config-values', 'provider-profiles', 'errors'],
+  ['config', 'config-values', 'provider-profiles', 'errors', 'make-folder'],
 ];
 /** The embedded S3 is a program of its own that happens to run in our process. */
-const DEV_S3_MAY_IMPORT = ['observability', 'config', 'config-values', 'errors'];
+const DEV_S3_MAY_IMPORT = ['observability', 'config', 'config-values', 'errors', 'make-folder'];
 
 const IMPORT = /(?:^|\n)\s*(?:import|export)\b[^;'"]*?\bfrom\s*['"]([^'"]+)['"]|import\s*\(?\s*['"]([^'"]+)['"]/g;
 
