@@ -1,5 +1,4 @@
 import { fileURLToPath } from 'node:url';
-import { variables } from '../../src/config.ts';
 import type { SentUpload } from '../load/load.ts';
 import { lastSegmentOf, type RunningServer, type ServerKind, type Site, s3Environment } from './server-kind.ts';
 
@@ -27,9 +26,7 @@ async function start(site: Site): Promise<RunningServer> {
       LOG_LEVEL: 'warn',
       ...(postgres === null ? {} : { DATABASE_URL: await postgres.createDatabase() }),
       ...(settings.signsPayloads ? { S3_PAYLOAD_SIGNING: 'signed' } : {}),
-      ...(settings.bufferBytes === null || !('BUFFER_BYTES' in variables)
-        ? {}
-        : { BUFFER_BYTES: String(settings.bufferBytes) }),
+      ...(settings.bufferBytes === null ? {} : { BUFFER_BYTES: String(settings.bufferBytes) }),
     },
     ready: (line) => /^\s*tus endpoint\s+(http:\S+)/.exec(line)?.[1] ?? null,
   });
