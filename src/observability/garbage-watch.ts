@@ -1,7 +1,8 @@
 import v8 from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-type Collect = (options?: { type: 'minor' | 'major' }) => void;
+/** V8's own `gc`. */
+export type Collect = (options?: { type: 'minor' | 'major' }) => void;
 
 /** Garbage of buffers that may lie about. */
 const TOLERATED_BYTES = 64 * 1024 * 1024;
@@ -19,14 +20,19 @@ export class GarbageWatch {
   /** Buffers that were there before, and stay. */
   readonly #otherBytes: number;
 
-  constructor() {
-    v8.setFlagsFromString('--expose-gc');
-    this.#collect = runInNewContext('gc') as Collect;
+  constructor(collect: Collect = exposeCollect()) {
+    this.#collect = collect;
     this.#otherBytes = process.memoryUsage().arrayBuffers;
   }
 
+  /** @param heldBytes bytes of buffers that came since and are in use */
   check(heldBytes: number): void {
     const garbage = process.memoryUsage().arrayBuffers - this.#otherBytes - heldBytes;
     if (garbage > TOLERATED_BYTES) this.#collect({ type: garbage > TOO_MUCH_BYTES ? 'major' : 'minor' });
   }
+}
+
+function exposeCollect(): Collect {
+  v8.setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as Collect;
 }
