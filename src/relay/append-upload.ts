@@ -17,7 +17,7 @@ import { PartBuffer } from './part-buffer.ts';
 import { fitsOnePart, tailBytes, wholeParts } from './part-plan.ts';
 import { PartUploader, storeUnnamed } from './part-uploader.ts';
 import { UploadSizeExceededError } from './relay-errors.ts';
-import { loadTail, MAX_TAIL_SEGMENTS, nextSequence, segmentKey } from './tail.ts';
+import { loadTail, MAX_TAIL_SEGMENTS, nextSequence, segmentKey, TailDamagedError } from './tail.ts';
 import type { TailMemory } from './tail-memory.ts';
 import type { EndOfBytes, UploadLedger } from './upload-ledger.ts';
 
@@ -268,6 +268,8 @@ class Append {
       return rest === null ? front : joinPayloads(front, rest);
     } catch (error) {
       rest?.release();
+      // Whoever has taken over from us may have taken up the tail, and removed its segments: then nothing is damaged.
+      if (error instanceof TailDamagedError) await this.#ledger.look();
       throw error;
     }
   }

@@ -10,8 +10,9 @@ import {
   UploadGoneError,
   UploadNotFoundError,
   UploadSizeExceededError,
+  WriterFencedError,
 } from '../../src/relay/relay-errors.ts';
-import { MAX_TAIL_SEGMENTS } from '../../src/relay/tail.ts';
+import { MAX_TAIL_SEGMENTS, TailDamagedError } from '../../src/relay/tail.ts';
 import { bodyOf, patternBytes, startNode, startTestRelay } from '../support/test-relay.ts';
 
 type TestRelay = Awaited<ReturnType<typeof startTestRelay>>;
@@ -468,6 +469,38 @@ test('of two nodes with whole files at one offset exactly one wins, and the obje
     assert.equal(outcomes.filter((outcome) => outcome.status === 'fulfilled').length, 1);
     assert.ok((await storedBytes(relay, uploadId))?.equals(files[winner] as Buffer), `length ${length}`);
   }
+});
+
+test('a writer whose tail is taken up and removed by another one is told of the other one, not of damage', async (t) => {
+  const relay = await startTestRelay(t);
+  const content = patternBytes(900);
+  const uploadId = await create(relay, 900);
+  await patch(relay, uploadId, 0, content.subarray(0, 300));
+  const [asked, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  relay.storage.fate = async ({ operation }) => {
+    if (operation !== 'GetObject') return { kind: 'ok' };
+    asked.resolve();
+    await goOn.promise;
+    return { kind: 'ok' };
+  };
+  // Another node, which has to fetch what this one remembers.
+  const slow = patch({ ...relay, ...startNode(relay.database, relay.storage) }, uploadId, 300, content.subarray(300));
+  const refused = assert.rejects(slow, WriterFencedError);
+  await asked.promise;
+  await patch(relay, uploadId, 300, content.subarray(300));
+  await assertOnlyObjects(relay, [uploadId]);
+  goOn.resolve();
+  await refused;
+  assert.ok((await storedBytes(relay, uploadId))?.equals(content));
+});
+
+test('a tail that is not in the bucket is damage', async (t) => {
+  const relay = await startTestRelay(t);
+  const uploadId = await create(relay, 900);
+  await patch(relay, uploadId, 0, patternBytes(300));
+  relay.storage.objects.clear();
+  const other = { ...relay, ...startNode(relay.database, relay.storage) };
+  await assert.rejects(patch(other, uploadId, 300, patternBytes(600)), TailDamagedError);
 });
 
 test('terminating takes everything out of the bucket, and stays true', async (t) => {
