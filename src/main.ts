@@ -9,7 +9,7 @@ import { superviseWorkers } from './app/workers-primary.ts';
 import { type RunningServer, realParts, startServer } from './app.ts';
 import { type Config, loadConfig, type Secrets, variables } from './config.ts';
 import { StartError, UnavailableError } from './errors.ts';
-import { countBuffersInHeapLimit } from './observability/heap-settings.ts';
+import { countBuffersInHeapLimit, growHeapSlowly } from './observability/heap-settings.ts';
 import { createLogger, type Logger } from './observability/logger.ts';
 
 /** npm hands on the signal that a terminal gave to it and to us: two signals that close are one wish. */
@@ -32,6 +32,7 @@ async function main(args: string[]): Promise<void> {
   process.on('SIGINT', endAtOnce).on('SIGTERM', endAtOnce);
   const handOverSignals = () => process.off('SIGINT', endAtOnce).off('SIGTERM', endAtOnce);
   countBuffersInHeapLimit();
+  growHeapSlowly();
   try {
     const { config, secrets } = loadConfig(process.env);
     const workerNumber = cluster.isWorker ? Number(process.env[WORKER_NUMBER]) : null;

@@ -1,7 +1,6 @@
 /** The memory that the bytes of all uploads share, and the folder that takes what does not fit into it. */
 import type { Config } from '../config.ts';
 import { StartError } from '../errors.ts';
-import { GarbageWatch } from '../observability/garbage-watch.ts';
 import type { Logger } from '../observability/logger.ts';
 import { systemClock } from '../relay/clock.ts';
 import { MemoryBudget } from '../relay/memory-budget.ts';
@@ -10,13 +9,8 @@ import { openSpillStore, type SpillStore } from '../relay/spill-store.ts';
 /** @throws StartError when the folder cannot be written */
 export async function openMemory(config: Config, logger: Logger): Promise<MemoryBudget> {
   const { bufferBytes, partBytes, spillDir } = config;
-  const budget = new MemoryBudget(
-    bufferBytes,
-    partBytes,
-    await openSpillFolder(spillDir, logger),
-    systemClock.now,
-    new GarbageWatch(),
-  );
+  const spillStore = await openSpillFolder(spillDir, logger);
+  const budget = new MemoryBudget(bufferBytes, partBytes, spillStore, systemClock.now);
   if (budget.alwaysSpills(partBytes)) {
     logger.warn(
       { partBytes, bufferBytes },

@@ -10,6 +10,8 @@ const MAX_LISTENERS = 32;
 /** Several times what the largest metadata that is accepted takes up. */
 const MAX_HEADER_BYTES = 64 * 1024;
 
+const UNREAD_BODY_BYTES = 16 * 1024;
+
 /** A listening server, and the way to end it. */
 export interface HttpServer {
   readonly address: AddressInfo;
@@ -32,6 +34,8 @@ export async function listen(handler: RequestListener, host: string, port: numbe
       // Metadata that is too large gets an answer that says so, not Node's bare 431.
       maxHeaderSize: MAX_HEADER_BYTES,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      // A body that is not read is stopped after one chunk more. (The default would let a slow reader have two or three.)
+      highWaterMark: UNREAD_BODY_BYTES,
       // Without this, Node looks for late headers every 30 s only.
       connectionsCheckingInterval: 5_000,
     },

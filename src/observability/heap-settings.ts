@@ -1,3 +1,7 @@
+/**
+ * What V8 is told about the heap. Its young generation is limited on the command line (`npm start`, Dockerfile), since
+ * it cannot be changed later: 8 MiB instead of 16 costs nothing that can be measured and saves three times as much.
+ */
 import v8 from 'node:v8';
 
 /**
@@ -10,4 +14,12 @@ import v8 from 'node:v8';
  */
 export function countBuffersInHeapLimit(): void {
   v8.setFlagsFromString('--external-memory-accounted-in-global-limit');
+}
+
+/**
+ * Lets the heap grow by a third between two collections of the whole, rather than to several times its size: what the
+ * process takes beside BUFFER_BYTES stays about the same, however long it is busy.
+ */
+export function growHeapSlowly(): void {
+  v8.setFlagsFromString('--heap-growing-percent=30');
 }

@@ -106,6 +106,7 @@ class Append {
           await this.#flush();
         }
         await this.#takeChunk(chunk);
+        this.#body.free(chunk);
       }
       return this.#body.end ?? 'complete';
     } catch (error) {

@@ -1,4 +1,6 @@
+import { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
+import { freeMemory } from './free-memory.ts';
 
 /**
  * How a request's body came to its end.
@@ -11,14 +13,12 @@ export type BodyEnd = 'complete' | 'cut' | 'stopped' | 'idle';
 /** A request's body: an `IncomingMessage`, or any Readable (whose end is then the whole message). */
 export type BodySource = Readable & { readonly complete?: boolean };
 
-/** What may wait here unread before the socket is paused, in bytes: a chunk or two, since no budget counts it. */
-const READ_AHEAD_BYTES = 64 * 1024;
-
 const NOTHING = Buffer.alloc(0);
 
 /**
  * Takes a body chunk by chunk straight from Node's stream, and says how it ended. Unlike `for await` it leaves the
  * stream alive when we stop early, since an answer is still to be sent on the same socket, and it copies nothing.
+ * Nothing is read ahead of who takes the chunks: no budget counts what would wait here.
  *
  * Idle time runs only while someone waits for a chunk: a client is not to blame while we are the ones not reading.
  */
@@ -27,7 +27,6 @@ export class BodyReader implements Disposable {
   readonly #idleMs: number;
   readonly #stop: AbortSignal;
   readonly #queue: Buffer[] = [];
-  #queuedBytes = 0;
   #end: BodyEnd | null = null;
   #wake: (() => void) | null = null;
   #interrupted = false;
@@ -68,14 +67,16 @@ export class BodyReader implements Disposable {
         return NOTHING;
       }
       const chunk = this.#queue.shift();
-      if (chunk !== undefined) {
-        this.#queuedBytes -= chunk.length;
-        if (this.#source.isPaused() && this.#queuedBytes < READ_AHEAD_BYTES) this.#source.resume();
-        return chunk;
-      }
+      if (chunk !== undefined) return chunk;
       if (this.#end !== null) return null;
       await this.#somethingHappens();
     }
+  }
+
+  /** Frees a chunk that {@link next} gave out: see {@link freeMemory}. */
+  free(chunk: Buffer): void {
+    // Whatever else a body comes from, its chunks may be somebody else's too. A request's are memory of their own.
+    if (this.#source instanceof IncomingMessage && chunk.buffer.byteLength === chunk.length) freeMemory(chunk.buffer);
   }
 
   /** The reader has something else to do: its next (or waiting) call of {@link next} comes back without a chunk. */
@@ -98,6 +99,7 @@ export class BodyReader implements Disposable {
   async #somethingHappens(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
+    if (this.#source.isPaused()) this.#source.resume();
     const timer = setTimeout(() => this.#finish('idle'), this.#idleMs);
     await promise;
     clearTimeout(timer);
@@ -112,8 +114,7 @@ export class BodyReader implements Disposable {
   readonly #onData = (chunk: Buffer): void => {
     if (this.#end !== null || chunk.length === 0) return;
     this.#queue.push(chunk);
-    this.#queuedBytes += chunk.length;
-    if (this.#queuedBytes >= READ_AHEAD_BYTES) this.#source.pause();
+    this.#source.pause();
     this.#wake?.();
   };
 

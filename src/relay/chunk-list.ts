@@ -1,31 +1,33 @@
-/**
- * Chunks of this size are kept as they came: what a fast client sends, and what is sent on soon. Smaller ones come from
- * slower clients and stay longer; kept, they would outlive the young generation of the heap and leave it to the costly
- * collection of the old one.
- */
-export const GATHER_BELOW_BYTES = 64 * 1024;
+import { freeMemory } from './free-memory.ts';
 
 /** The first block is small, so that a thousand clients of a byte a second hold about a mebibyte. */
 const FIRST_BLOCK_BYTES = 1024;
-/** Blocks of this size are used again and again. */
+/** Blocks of this size are used again and again; it is also the most that Node reads from a socket at once. */
 export const LARGEST_BLOCK_BYTES = 64 * 1024;
 
-/** Where blocks of LARGEST_BLOCK_BYTES come from, and go to. */
+/** Where blocks of LARGEST_BLOCK_BYTES come from. */
 export interface BlockPool {
   takeBlock(): Buffer;
-  returnBlock(block: Uint8Array): void;
 }
 
 /**
- * Chunks in memory, in order. Large ones are kept as they came; small ones are copied into blocks that grow with them.
+ * Bytes in memory, in order, copied into blocks that grow with them. The one copy is what keeps memory bounded: a
+ * chunk as it came would be memory of its own, which is really free only when the garbage collector gets to it, and
+ * every collection of the many that this takes looks through the whole heap. A copied chunk is given back at once
+ * (see `BodyReader.free`), and so are the blocks, to their pool.
+ *
  * What is in the open block does not count as a chunk before {@link cut}.
  */
 export class ChunkList {
   readonly #pool: BlockPool;
-  readonly #chunks: Uint8Array[] = [];
+  readonly #chunks: Buffer[] = [];
   /** Blocks of the pool that some chunk, or what is being gathered, lies in. */
   readonly #pooled = new Map<ArrayBufferLike, Buffer>();
+  /** Blocks of the pool that nothing lies in any more. */
+  #spare: Buffer[] = [];
   #block: Buffer | null = null;
+  /** Size of the newest block; 0: there was none. */
+  #blockBytes = 0;
   /** What lies before it is in `#chunks` already. */
   #blockStart = 0;
   #blockUsed = 0;
@@ -35,68 +37,18 @@ export class ChunkList {
   }
 
   /** All of them, after a {@link cut}. */
-  get chunks(): readonly Uint8Array[] {
+  get chunks(): readonly Buffer[] {
     return this.#chunks;
   }
 
-  /** @returns memory that has to be allocated, or taken over, to hold this chunk; 0 when an open block has room */
-  chargeFor(chunk: Uint8Array): number {
-    if (chunk.length >= GATHER_BELOW_BYTES) return isViewOfMore(chunk) ? chunk.length : chunk.buffer.byteLength;
-    const missing = chunk.length - this.#blockRoom();
+  /** @returns memory that has to be allocated to hold so many more bytes; 0 when the open block has room */
+  chargeFor(bytes: number): number {
+    const missing = bytes - this.#blockRoom();
     return missing <= 0 ? 0 : this.#nextBlockBytes(missing);
   }
 
-  /** @returns bytes of the chunks that this has cut or added: all but what went into the open block */
+  /** Copies the chunk. @returns bytes of the chunks that this has cut: all but what is in the open block */
   add(chunk: Uint8Array): number {
-    if (chunk.length < GATHER_BELOW_BYTES) return this.#gather(chunk);
-    const cut = this.#blockUsed > this.#blockStart ? this.cut() : 0;
-    this.#chunks.push(isViewOfMore(chunk) ? copyOf(chunk) : chunk);
-    return cut + chunk.length;
-  }
-
-  /** What is in the block becomes a chunk; its free rest is gathered into further on. @returns the chunk's bytes */
-  cut(): number {
-    const bytes = this.#blockUsed - this.#blockStart;
-    if (this.#block === null || bytes === 0) return 0;
-    this.#chunks.push(this.#block.subarray(this.#blockStart, this.#blockUsed));
-    this.#blockStart = this.#blockUsed;
-    return bytes;
-  }
-
-  /** Nobody reads them any more. */
-  dropFirst(count: number): void {
-    for (const chunk of this.#chunks.splice(0, count)) {
-      // The chunk that ends a block is the last that lies in it.
-      if (chunk.byteOffset + chunk.length === chunk.buffer.byteLength) this.#returnBlock(chunk.buffer);
-    }
-  }
-
-  /** Nobody reads any of them any more. */
-  clear(): void {
-    this.#chunks.length = 0;
-    for (const buffer of this.#pooled.keys()) this.#returnBlock(buffer);
-    this.#block = null;
-    this.#blockStart = 0;
-    this.#blockUsed = 0;
-  }
-
-  #returnBlock(buffer: ArrayBufferLike): void {
-    const block = this.#pooled.get(buffer);
-    if (block === undefined) return;
-    this.#pooled.delete(buffer);
-    this.#pool.returnBlock(block);
-  }
-
-  #blockRoom(): number {
-    return this.#block === null ? 0 : this.#block.length - this.#blockUsed;
-  }
-
-  #nextBlockBytes(missing: number): number {
-    const grown = this.#block === null ? FIRST_BLOCK_BYTES : Math.min(2 * this.#block.length, LARGEST_BLOCK_BYTES);
-    return Math.max(grown, missing);
-  }
-
-  #gather(chunk: Uint8Array): number {
     const room = this.#blockRoom();
     const fitting = chunk.length <= room ? chunk : chunk.subarray(0, room);
     this.#block?.set(fitting, this.#blockUsed);
@@ -104,24 +56,77 @@ export class ChunkList {
     if (fitting.length === chunk.length) return 0;
     const rest = chunk.subarray(fitting.length);
     const cut = this.cut();
-    this.#block = this.#openBlock(this.#nextBlockBytes(rest.length));
+    this.#blockBytes = this.#nextBlockBytes(rest.length);
+    this.#block = this.#openBlock(this.#blockBytes);
     this.#block.set(rest);
     this.#blockStart = 0;
     this.#blockUsed = rest.length;
     return cut;
   }
 
+  /** What is in the block becomes a chunk; its free rest is filled further on. @returns the chunk's bytes */
+  cut(): number {
+    const bytes = this.#blockUsed - this.#blockStart;
+    if (this.#block === null || bytes === 0) return 0;
+    this.#chunks.push(this.#block.subarray(this.#blockStart, this.#blockUsed));
+    this.#blockStart = this.#blockUsed;
+    if (this.#blockUsed === this.#block.length) this.#block = null;
+    return bytes;
+  }
+
+  /** They are in a file now, and nobody reads them any more. Their blocks are used for the next ones. */
+  dropFirst(count: number): void {
+    for (const { buffer, byteOffset, length } of this.#chunks.splice(0, count)) {
+      // The chunk that ends a block is the last that lies in it.
+      if (byteOffset + length < buffer.byteLength) continue;
+      const block = this.#pooled.get(buffer);
+      this.#pooled.delete(buffer);
+      if (block !== undefined) this.#spare.push(block);
+      else freeMemory(buffer);
+    }
+  }
+
+  /** A spare block, or memory that is as large, to read a file through. */
+  borrowBlock(): Buffer {
+    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(LARGEST_BLOCK_BYTES);
+  }
+
+  /** Nobody reads what is in it any more. */
+  returnBlock(block: Buffer): void {
+    this.#spare.push(block);
+  }
+
+  /** @returns the spare blocks but `keep` of them, for the pool */
+  giveSpare(keep: number): Buffer[] {
+    return this.#spare.splice(keep);
+  }
+
+  /** Nobody reads any chunk any more. @returns all blocks, for the pool */
+  clear(): Buffer[] {
+    const blocks = [...this.#pooled.values(), ...this.#spare];
+    this.#chunks.length = 0;
+    this.#pooled.clear();
+    this.#spare = [];
+    this.#block = null;
+    return blocks;
+  }
+
+  #blockRoom(): number {
+    return this.#block === null ? 0 : this.#block.length - this.#blockUsed;
+  }
+
+  #nextBlockBytes(missing: number): number {
+    const grown = Math.min(Math.max(FIRST_BLOCK_BYTES, 2 * this.#blockBytes), LARGEST_BLOCK_BYTES);
+    // Blocks that are not of the pool are garbage in the end: whatever is nearly as large is one of the pool.
+    return missing > LARGEST_BLOCK_BYTES / 2 ? Math.max(missing, LARGEST_BLOCK_BYTES) : Math.max(grown, missing);
+  }
+
   #openBlock(bytes: number): Buffer {
     if (bytes !== LARGEST_BLOCK_BYTES) return Buffer.allocUnsafeSlow(bytes);
-    const block = this.#pool.takeBlock();
+    const block = this.#spare.pop() ?? this.#pool.takeBlock();
     this.#pooled.set(block.buffer, block);
     return block;
   }
-}
-
-/** It would keep much more memory alive than it has bytes: a slice of a pool, or the small end of a chunk that was cut. */
-function isViewOfMore(chunk: Uint8Array): boolean {
-  return chunk.buffer.byteLength > 2 * chunk.length;
 }
 
 export function totalBytes(chunks: readonly Uint8Array[]): number {
@@ -155,10 +160,4 @@ export function firstBytes(
     }
     return Buffer.concat(taken);
   })();
-}
-
-function copyOf(chunk: Uint8Array): Buffer {
-  const copy = Buffer.allocUnsafeSlow(chunk.length);
-  copy.set(chunk);
-  return copy;
 }

@@ -12,14 +12,18 @@
  * waits for have a reserve of their own, whose holders wait for S3 and the disk only.
  */
 import { LARGEST_BLOCK_BYTES } from './chunk-list.ts';
+import { freeMemory } from './free-memory.ts';
 import type { SpillStore } from './spill-store.ts';
 import { chooseFlushVictim, chooseSpillVictim, type FillingBuffer, SPILLED_HELD_BYTES } from './spill-victims.ts';
 
 /** A part larger than this share of the capacity goes to a file from its beginning. */
 const LARGEST_SHARE_IN_MEMORY = 1 / 4;
 
-/** Bytes between two looks at the garbage. */
-const CHECK_GARBAGE_EVERY_BYTES = 8 * 1024 * 1024;
+/**
+ * Kept back for what nobody can take the memory of beforehand: each client that waits for room has a chunk that was
+ * read from its connection already, and the next one may be there too.
+ */
+const UNREAD_SHARE = 1 / 8;
 
 /** So that a few sockets' chunks fit whatever the operator has asked for. */
 export const MIN_CAPACITY_BYTES = 4 * 1024 * 1024;
@@ -43,12 +47,6 @@ export interface BudgetedBuffer extends FillingBuffer {
 export interface Reclaimable {
   /** Drops what has gone unused longest, and gives its bytes back. @returns false when nothing is left */
   reclaim(): boolean;
-}
-
-/** Sees to it that memory which was given back does not pile up as garbage. */
-export interface GarbageCollection {
-  /** @param heldBytes memory of buffers that is in use */
-  check(heldBytes: number): void;
 }
 
 /** Memory for a merge, from wherever there was some. */
@@ -91,9 +89,7 @@ export class MemoryBudget {
   readonly #mergeQueue = new Set<MergeWaiter>();
   #remembered: Reclaimable | null = null;
   readonly #freeBlocks: Buffer[] = [];
-  readonly #garbage: GarbageCollection;
   #used = 0;
-  #passedSinceCheck = 0;
   #reserveUsed = 0;
   #inFlight = 0;
   #waitingBytes = 0;
@@ -109,15 +105,8 @@ export class MemoryBudget {
    * @param capacityBytes BUFFER_BYTES
    * @param partBytes PART_BYTES: as much is kept back for merges, but at most a quarter
    * @param now monotonic, in milliseconds
-   * @param garbage left out: the heap's own limits decide when memory that was given back is really free
    */
-  constructor(
-    capacityBytes: number,
-    partBytes: number,
-    spillStore: SpillStore,
-    now: () => number,
-    garbage: GarbageCollection = { check: () => {} },
-  ) {
+  constructor(capacityBytes: number, partBytes: number, spillStore: SpillStore, now: () => number) {
     if (capacityBytes < MIN_CAPACITY_BYTES) {
       throw new RangeError(`a memory budget of ${capacityBytes} bytes is too small: at least ${MIN_CAPACITY_BYTES}`);
     }
@@ -126,10 +115,9 @@ export class MemoryBudget {
       Math.max(partBytes, MIN_RESERVE_BYTES),
       Math.floor(capacityBytes * LARGEST_SHARE_IN_MEMORY),
     );
-    this.#limit = capacityBytes - this.#reserveBytes;
+    this.#limit = capacityBytes - this.#reserveBytes - Math.floor(capacityBytes * UNREAD_SHARE);
     this.#spillStore = spillStore;
     this.#now = now;
-    this.#garbage = garbage;
     spillStore.onSpace = () => this.#relieve();
   }
 
@@ -183,10 +171,9 @@ export class MemoryBudget {
 
   /** The hot path: memory that is simply there. Never overtakes who waits. */
   take(bytes: number): boolean {
-    if (this.#queue.size > 0 || this.#used + this.#freeBytes + bytes > this.#limit) return false;
+    if (this.#queue.size > 0 || !this.#fits(bytes)) return false;
     this.#used += bytes;
     this.#progress += 1;
-    this.countPassing(bytes);
     return true;
   }
 
@@ -205,28 +192,28 @@ export class MemoryBudget {
     return this.#freeBlocks.pop() ?? Buffer.allocUnsafeSlow(LARGEST_BLOCK_BYTES);
   }
 
-  /** It is kept for the next one as long as nobody needs the memory for something else. */
-  returnBlock(block: Buffer): void {
-    const kept = this.#used + this.#freeBytes + block.length;
-    if (kept <= this.#limit && this.#queue.size === 0) this.#freeBlocks.push(block);
+  /**
+   * Memory that was taken is free again.
+   *
+   * @param blocks of it: are kept for the next ones who take a block, as long as nobody needs the memory otherwise
+   */
+  give(bytes: number, blocks: readonly Buffer[] = []): void {
+    this.#used -= bytes;
+    for (const block of blocks) {
+      if (this.#used + this.#freeBytes + block.length <= this.#limit) this.#freeBlocks.push(block);
+      else freeMemory(block.buffer);
+    }
+    if (this.#queue.size > 0 || this.#mergeQueue.size > 0) this.#relieve();
   }
 
   get #freeBytes(): number {
     return this.#freeBlocks.length * LARGEST_BLOCK_BYTES;
   }
 
-  /** So many bytes have passed through fresh buffers: now and then it is looked whether they are gone again. */
-  countPassing(bytes: number): void {
-    this.#passedSinceCheck += bytes;
-    if (this.#passedSinceCheck < CHECK_GARBAGE_EVERY_BYTES) return;
-    this.#passedSinceCheck = 0;
-    this.#garbage.check(this.#used + this.#freeBytes + this.#reserveUsed);
-  }
-
-  /** Memory that was taken is free again. */
-  give(bytes: number): void {
-    this.#used -= bytes;
-    if (this.#queue.size > 0 || this.#mergeQueue.size > 0) this.#relieve();
+  /** Who takes a block gets a free one, if there is any, rather than more memory. */
+  #fits(bytes: number): boolean {
+    const reused = bytes === LARGEST_BLOCK_BYTES && this.#freeBlocks.length > 0 ? LARGEST_BLOCK_BYTES : 0;
+    return this.#used + this.#freeBytes - reused + bytes <= this.#limit;
   }
 
   addFilling(buffer: BudgetedBuffer): void {
@@ -301,6 +288,8 @@ export class MemoryBudget {
 
   #grantMerge(bytes: number): MergeGrant | null {
     if (this.takeReclaiming(bytes)) {
+      // It does not take a block, whatever its size.
+      if (this.#used + this.#freeBytes > this.#limit) this.#dropBlock();
       this.#inFlight += bytes;
       return once(() => {
         this.#inFlight -= bytes;
@@ -316,9 +305,16 @@ export class MemoryBudget {
   }
 
   #reclaimFor(bytes: number): void {
-    while (this.#used + this.#freeBytes + bytes > this.#limit) {
-      if (this.#freeBlocks.pop() === undefined && this.#remembered?.reclaim() !== true) return;
+    while (!this.#fits(bytes)) {
+      if (!this.#dropBlock() && this.#remembered?.reclaim() !== true) return;
     }
+  }
+
+  /** @returns false when there is none */
+  #dropBlock(): boolean {
+    const block = this.#freeBlocks.pop();
+    if (block !== undefined) freeMemory(block.buffer);
+    return block !== undefined;
   }
 
   /** Lets everybody in whom there is room for, and makes room for the rest. */
@@ -353,12 +349,11 @@ export class MemoryBudget {
     for (const buffer of this.#queue) {
       const { wantedBytes } = buffer;
       this.#reclaimFor(wantedBytes);
-      if (this.#used + wantedBytes > this.#limit) return;
+      if (!this.#fits(wantedBytes)) return;
       this.#queue.delete(buffer);
       this.#waitingBytes -= wantedBytes;
       this.#used += wantedBytes;
       this.#progress += 1;
-      this.countPassing(wantedBytes);
       buffer.granted();
     }
   }

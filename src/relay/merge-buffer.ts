@@ -1,6 +1,6 @@
 import type { HeldPayload } from './held-payload.ts';
 import type { MemoryBudget, MergeGrant } from './memory-budget.ts';
-import { type SpillFile, SpillSpaceError } from './spill-store.ts';
+import { readPieces, type SpillFile, SpillSpaceError } from './spill-store.ts';
 
 /** Read from the file at once. */
 const PIECE_BYTES = 64 * 1024;
@@ -73,15 +73,9 @@ export class MergeBuffer implements HeldPayload {
   }
 
   read(): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
-    return this.#memory !== null ? [this.#memory.subarray(0, this.#bytes)] : this.#readFile(this.#bytes);
-  }
-
-  async *#readFile(bytes: number): AsyncGenerator<Uint8Array> {
-    for (let position = 0; position < bytes; position += PIECE_BYTES) {
-      const piece = Buffer.allocUnsafeSlow(Math.min(PIECE_BYTES, bytes - position));
-      await (this.#file as SpillFile).read(piece, position);
-      yield piece;
-    }
+    return this.#memory !== null
+      ? [this.#memory.subarray(0, this.#bytes)]
+      : readPieces(this.#file as SpillFile, this.#bytes, Buffer.allocUnsafeSlow(PIECE_BYTES));
   }
 
   head(count: number): Uint8Array | Promise<Uint8Array> {

@@ -1,16 +1,15 @@
-import { ChunkList, firstBytes, GATHER_BELOW_BYTES, LARGEST_BLOCK_BYTES, totalBytes } from './chunk-list.ts';
+import { ChunkList, firstBytes, LARGEST_BLOCK_BYTES, totalBytes } from './chunk-list.ts';
 import type { HeldPayload } from './held-payload.ts';
 import type { BudgetedBuffer, MemoryBudget } from './memory-budget.ts';
-import type { SpillFile } from './spill-store.ts';
+import { readPieces, type SpillFile } from './spill-store.ts';
 import { MIN_SPILL_BYTES, SPILLED_HELD_BYTES } from './spill-victims.ts';
 
-/** On their way into the file, at most. With one block being gathered it makes up SPILLED_HELD_BYTES. */
+/** What a spilled buffer holds in blocks: one that is filled, one that is being written. */
+const SPILLED_BLOCKS = SPILLED_HELD_BYTES / LARGEST_BLOCK_BYTES;
+/** On their way into the file, at most. With the open block it makes up SPILLED_HELD_BYTES. */
 const WINDOW_BYTES = SPILLED_HELD_BYTES - LARGEST_BLOCK_BYTES;
 /** Fewer bytes wait for more: a slow client's chunks would each be a call to the file system. */
 const WORTH_WRITING_BYTES = WINDOW_BYTES / 2;
-/** Read from the file at once. */
-const PIECE_BYTES = 64 * 1024;
-
 /** A buffer was sealed or released while a chunk waited for room in it: the chunk is not in it. */
 export class BufferClosedError extends Error {
   override readonly name = 'BufferClosedError';
@@ -26,10 +25,10 @@ interface WaitingChunk {
 
 /**
  * The bytes of one part (or of its beginning) while they arrive and until they are stored. It grows with them, so that
- * a slow client holds what it has sent and little more; large chunks are kept as they came, without a copy.
+ * a slow client holds what it has sent and little more.
  *
  * Its bytes are a file's, if it ever spilled, and after them those in memory:
- * - memory: chunks are kept in memory, each with a grant of the budget;
+ * - memory: chunks are copied into blocks, each with a grant of the budget;
  * - spilling: what is in memory is being written; a new chunk waits for the end of it;
  * - file: chunks go through a small window into the file. When the disk is full it is back in `memory`, with its file;
  * - sealed: nothing is added any more; it is read, as often as need be;
@@ -42,8 +41,6 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   readonly #onFlushWanted: () => void;
   readonly #signal: AbortSignal | undefined;
   #phase: Phase = 'memory';
-  /** A large chunk needs nothing but memory. */
-  #fast: boolean;
   /** Goes to a file as soon as it is worth it, pressure or not. */
   #eager: boolean;
   #flushWanted = false;
@@ -75,7 +72,6 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     this.#onFlushWanted = onFlushWanted;
     this.#signal = signal;
     this.#eager = budget.alwaysSpills(expectedBytes);
-    this.#fast = !this.#eager;
     this.#lastProgress = budget.progress;
     budget.addFilling(this);
   }
@@ -109,25 +105,15 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   }
 
   /**
-   * Takes a chunk in; only one call at a time. While it waits the chunk stays the caller's, and is counted nowhere.
+   * Copies a chunk; only one call at a time. While it waits the chunk stays as it is, and is counted nowhere.
    *
-   * @param chunk not changed by anybody from now on, if it has 4 KiB or more; smaller ones are copied
-   * @returns true: it is held. false: it is not, nor any of it: the caller stores what this buffer holds, releases it,
-   *   and gives the chunk to a fresh one. It is a promise only when there is something to wait for
-   * @throws the reason of the signal, or BufferClosedError, when the wait was given up (by rejecting)
+   * @returns true: it is held, and the caller's memory is its own again. false: it is not, nor any of it: the caller
+   *   stores what this buffer holds, releases it, and gives the chunk to a fresh one. It is a promise only when there
+   *   is something to wait for
+   * @throws the reason of the signal, or BufferClosedError, when the wait was given up (by rejecting); the chunk may
+   *   then still be on its way into a file
    */
   append(chunk: Uint8Array): true | Promise<boolean> {
-    if (this.#fast && chunk.length >= GATHER_BELOW_BYTES) {
-      const held = chunk.buffer.byteLength;
-      if (held <= 2 * chunk.length && this.#budget.take(held)) {
-        this.#keep(chunk, held);
-        return true;
-      }
-    }
-    return this.#appendSlowly(chunk);
-  }
-
-  #appendSlowly(chunk: Uint8Array): true | Promise<boolean> {
     if (this.#phase === 'sealed' || this.#phase === 'released') throw new BufferClosedError(`it is ${this.#phase}`);
     if (this.#waiting !== null) throw new Error('another chunk is still waiting');
     if (chunk.length === 0) return true;
@@ -154,7 +140,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   }
 
   #chargeFor(chunk: Uint8Array): number {
-    const charge = this.#memory.chargeFor(chunk);
+    const charge = this.#memory.chargeFor(chunk.length);
     if (charge > this.#budget.largestGrantBytes) {
       throw new RangeError(`a chunk of ${charge} bytes is more than the memory budget`);
     }
@@ -210,7 +196,6 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   /** The budget: its owner is to store and release it. */
   wantFlush(): void {
     this.#flushWanted = true;
-    this.#fast = false;
     this.#budget.stopWaiting(this);
     if (this.#waiting !== null) this.#endWait(false);
     else this.#onFlushWanted();
@@ -219,7 +204,6 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   /** The budget: moves what is in memory into the file. Never rejects. */
   spill(): Promise<void> {
     this.#phase = 'spilling';
-    this.#fast = false;
     // A chunk that waits here goes into the file next.
     this.#budget.stopWaiting(this);
     this.#memory.cut();
@@ -247,7 +231,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     this.#phase = 'file';
     const freed = this.#heldBytes - SPILLED_HELD_BYTES;
     this.#heldBytes = SPILLED_HELD_BYTES;
-    this.#budget.give(freed);
+    this.#budget.give(freed, this.#memory.giveSpare(SPILLED_BLOCKS));
     if (this.#waiting !== null) this.#startWriting();
   }
 
@@ -257,16 +241,12 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   }
 
   #appendToFile(chunk: Uint8Array): true | Promise<boolean> {
-    this.#budget.countPassing(chunk.length);
-    const charge = this.#memory.chargeFor(chunk);
-    if (this.#windowBytes + charge > WINDOW_BYTES) {
+    if (this.#windowBytes + this.#memory.chargeFor(chunk.length) > WINDOW_BYTES) {
       const held = this.#wait(chunk);
       this.#startWriting();
       return held;
     }
     this.#windowBytes += this.#memory.add(chunk);
-    // What a large chunk keeps alive counts in full; what is still being gathered has its block beside the window.
-    if (chunk.length >= GATHER_BELOW_BYTES) this.#windowBytes += charge - chunk.length;
     this.#bytes += chunk.length;
     this.#lastProgress = this.#budget.progress;
     this.#startWriting();
@@ -321,7 +301,6 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     if (this.#phase !== 'spilling' && this.#phase !== 'file') return;
     this.#phase = 'memory';
     this.#eager = false;
-    this.#fast = !this.#flushWanted;
     const waiting = this.#waiting;
     if (waiting === null) return;
     if (this.#keepIfRoom(waiting.chunk)) this.#endWait(true);
@@ -339,7 +318,6 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   }
 
   #leaveBudgetsCare(reason: string): void {
-    this.#fast = false;
     if (this.#waiting !== null) this.#giveUpWaiting(new BufferClosedError(reason));
     this.#budget.removeFilling(this);
   }
@@ -350,14 +328,14 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     return this.#fileBytes === 0 ? this.#memory.chunks : this.#readFileAndMemory();
   }
 
-  /** The pieces are fresh memory: whoever reads may keep a reference while it sends. One at a time is counted. */
   async *#readFileAndMemory(): AsyncGenerator<Uint8Array> {
     await this.#writing;
-    for (let position = 0; position < this.#fileBytes; position += PIECE_BYTES) {
-      const piece = Buffer.allocUnsafeSlow(Math.min(PIECE_BYTES, this.#fileBytes - position));
-      await (this.#file as SpillFile).read(piece, position);
-      this.#budget.countPassing(piece.length);
-      yield piece;
+    // One for each reading: the file may still be read for an attempt that was given up.
+    const block = this.#memory.borrowBlock();
+    try {
+      yield* readPieces(this.#file as SpillFile, this.#fileBytes, block);
+    } finally {
+      if (this.#isPhase('sealed')) this.#memory.returnBlock(block);
     }
     yield* this.#memory.chunks;
   }
@@ -398,9 +376,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     this.#file?.close();
     this.#file = null;
     this.#budget.addInFlight(-held);
-    this.#budget.give(held);
-    // Only now: a block that goes back to the pool counts as held by it.
-    this.#memory.clear();
+    this.#budget.give(held, this.#memory.clear());
   }
 
   /** For after an await: what the compiler believes to know about the phase is old by then. */

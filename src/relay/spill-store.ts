@@ -217,6 +217,19 @@ export class SpillFile {
   }
 }
 
+/**
+ * The first bytes of a file, in pieces that share one buffer: each is gone when the next is asked for.
+ *
+ * @param buffer nobody else's until the end
+ */
+export async function* readPieces(file: SpillFile, bytes: number, buffer: Buffer): AsyncGenerator<Uint8Array> {
+  for (let position = 0; position < bytes; position += buffer.length) {
+    const piece = buffer.subarray(0, bytes - position);
+    await file.read(piece, position);
+    yield piece;
+  }
+}
+
 function withoutFirst(chunks: readonly Uint8Array[], count: number): Uint8Array[] {
   const rest: Uint8Array[] = [];
   let skip = count;

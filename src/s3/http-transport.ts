@@ -29,6 +29,7 @@ export interface TransportSettings extends CallLimits {
 export interface TransportBody {
   /** null: not known beforehand (only the SDK's streams); then nothing is checked. */
   bytes: number | null;
+  /** See `Payload.read`. */
   read(): Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 }
 
@@ -86,7 +87,7 @@ const POOLED_SOCKET_MS = 4_000;
 
 /**
  * Bytes handed to the socket before we wait for it, of a payload that is in memory anyway: they are references to its
- * chunks, not copies. One that is read from elsewhere is read no faster than the socket takes it.
+ * chunks, not copies. One that is read from elsewhere is read piece by piece as the socket takes it.
  */
 const WRITE_AHEAD_BYTES = 1024 * 1024;
 
@@ -173,8 +174,9 @@ export class HttpTransport {
         reply = res;
         if (call.streamed) clearTimeout(callTimer);
         const bodySent = sending === null || sending.stop();
-        // An early answer: the server will not read the rest, so the connection is of no more use.
-        if (!bodySent) res.once('end', () => req.destroy());
+        // An early answer: the server will not read the rest, so the connection is of no more use. And once the reply
+        // has been read the body's memory may be used for other things.
+        if (!bodySent || req.writableLength > 0) res.once('end', () => req.destroy());
         resolve({ statusCode: res.statusCode ?? 0, headers: res.headers, body: res, bodySent });
       });
 
@@ -229,7 +231,8 @@ class BodyWriter {
     } else {
       for await (const chunk of chunks) {
         if (this.#over()) return;
-        if (!this.#write(chunk)) await this.#drained();
+        // A piece of a file is written over by the next one: it has to be out before that is asked for.
+        await this.#writeOut(chunk);
       }
     }
     if (this.#over()) return;
@@ -250,22 +253,31 @@ class BodyWriter {
   }
 
   /** @returns false when the connection has enough for now */
-  #write(chunk: Uint8Array): boolean {
+  #write(chunk: Uint8Array, onOut?: () => void): boolean {
     const { bytes } = this.#body;
     if (bytes !== null && this.#written + chunk.byteLength > bytes) throw new Error(`more than ${bytes} bytes read`);
     this.#written += chunk.byteLength;
-    return this.#req.write(chunk);
+    return this.#req.write(chunk, onOut);
+  }
+
+  #writeOut(chunk: Uint8Array): Promise<void> {
+    return this.#untilOver((done) => this.#write(chunk, done));
   }
 
   #drained(): Promise<void> {
+    return this.#untilOver((done) => this.#req.on('drain', done));
+  }
+
+  /** Waits until `start` has called back. A server that has answered and reads no further would never let that happen. */
+  #untilOver(start: (done: () => void) => void): Promise<void> {
     const req = this.#req;
     return new Promise((resolve) => {
       const done = () => {
         req.off('drain', done).off('close', done).off('response', done);
         resolve();
       };
-      // A server that has answered and reads no further would never let it drain.
-      req.on('drain', done).on('close', done).on('response', done);
+      req.on('close', done).on('response', done);
+      start(done);
     });
   }
 }

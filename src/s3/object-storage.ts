@@ -10,6 +10,7 @@ import type { Readable } from 'node:stream';
 /** Bytes that can be sent again: what {@link Payload.read} gives is the same each time. */
 export interface Payload {
   readonly bytes: number;
+  /** Pieces that have to be waited for share their memory: each is gone when the next is asked for. */
   read(): Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 }
 

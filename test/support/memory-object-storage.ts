@@ -266,7 +266,7 @@ function etagOf(bytes: Buffer): string {
 
 async function collect(body: Payload): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of body.read()) chunks.push(chunk);
+  for await (const chunk of body.read()) chunks.push(Buffer.from(chunk));
   const bytes = Buffer.concat(chunks);
   if (bytes.length !== body.bytes) throw new Error(`the payload says ${body.bytes} bytes and gives ${bytes.length}`);
   return bytes;

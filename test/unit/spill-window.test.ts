@@ -75,7 +75,7 @@ function chunk(bytes: number, text: string): Buffer {
 
 async function bytesOf(buffer: PartBuffer): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  for await (const one of buffer.read()) chunks.push(one);
+  for await (const one of buffer.read()) chunks.push(Buffer.from(one));
   return Buffer.concat(chunks);
 }
 
@@ -137,14 +137,15 @@ test('when the disk is full nothing is lost: file first, then what could not be 
   const { buffer, budget, file, start } = await openSpilled();
   file.holdWrites();
   assert.equal(buffer.append(chunk(64 * KIB, 'a')), true);
-  const waits = buffer.append(chunk(64 * KIB, 'b'));
+  assert.equal(buffer.append(chunk(64 * KIB, 'b')), true);
+  const waits = buffer.append(chunk(64 * KIB, 'c'));
   file.failWith('ENOSPC');
   assert.equal(await waits, true);
-  assert.equal(buffer.append(chunk(64 * KIB, 'c')), true);
+  assert.equal(buffer.append(chunk(64 * KIB, 'd')), true);
   assert.equal(budget.figures.spillFailuresTotal, 1);
   assert.equal(buffer.heldBytes, SPILLED_HELD_BYTES + 2 * 64 * KIB);
   buffer.seal();
-  const rest = ['a', 'b', 'c'].map((text) => chunk(64 * KIB, text));
+  const rest = ['a', 'b', 'c', 'd'].map((text) => chunk(64 * KIB, text));
   assert.ok((await bytesOf(buffer)).equals(Buffer.concat([start, ...rest])));
   buffer.release();
   assert.equal(budget.figures.usedBytes, 0);
@@ -154,6 +155,7 @@ test('memory that is being written is given back only when that is over, and the
   const { buffer, budget, file } = await openSpilled();
   file.holdWrites();
   assert.equal(buffer.append(chunk(64 * KIB, 'a')), true);
+  assert.equal(buffer.append(chunk(64 * KIB, 'b')), true);
   buffer.release();
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(budget.figures.usedBytes, SPILLED_HELD_BYTES);

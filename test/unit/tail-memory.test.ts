@@ -9,13 +9,16 @@ import { TailMemory } from '../../src/relay/tail-memory.ts';
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
+/** An eighth is kept back for what is unread. */
+const CAPACITY = Math.ceil((4 * MIB * 8) / 7);
+
 /** 3 MiB and a reserve of one; no disk at all. */
 function openTailMemory(): { budget: MemoryBudget; tails: TailMemory } {
   const noDisk = async () => {
     throw new Error('no disk here');
   };
   const store = new SpillStore(noDisk, { capBytes: null, now: () => 0, onFailure: () => {} });
-  const budget = new MemoryBudget(4 * MIB, MIB, store, () => 0);
+  const budget = new MemoryBudget(CAPACITY, MIB, store, () => 0);
   return { budget, tails: new TailMemory(budget) };
 }
 
