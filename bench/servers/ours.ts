@@ -17,8 +17,10 @@ async function start(site: Site): Promise<RunningServer> {
   const { pid, ready, ...rest } = await workshop.start({
     name: 'tus-relay',
     command: process.execPath,
-    args: [...profileArguments(settings.profileFolder), PROGRAM],
+    // As `npm start` does.
+    args: ['--max-semi-space-size=8', ...profileArguments(settings.profileFolder), PROGRAM],
     env: {
+      NODE_COMPILE_CACHE: fileURLToPath(new URL('../../node_modules/.cache/compiled', import.meta.url)),
       ...s3Environment(site),
       HOST: '127.0.0.1',
       PORT: '0',
