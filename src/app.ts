@@ -25,6 +25,7 @@ import { downloadUpload } from './http/upload-download.ts';
 import type { Logger } from './observability/logger.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { createJobQueue } from './pipeline/job-queue.ts';
+import { ThumbnailMaker } from './pipeline/thumbnail-maker.ts';
 import { UploadGoneError, UploadNotFoundError } from './relay/relay-errors.ts';
 import { RelayStore } from './relay/relay-store.ts';
 import { measuredStorage } from './s3/measured-storage.ts';
@@ -79,6 +80,8 @@ export async function startServer(
   const database = opened.adopt(await from.openCatalog(secrets.databaseUrl, lock, config.startWaitSecs), (it) =>
     it.close(),
   );
+  // Before the queue: its jobs need it to the last.
+  const maker = opened.adopt(new ThumbnailMaker(), (it) => it.close());
   const queue = opened.adopt(createJobQueue(database, { log: logger }), (it) => it.stop());
   await queue.start();
 
@@ -89,7 +92,7 @@ export async function startServer(
   const storage = measuredStorage(s3.storage, metrics.s3);
   const parts = createRelayParts(
     config,
-    { ...{ database, queue, budget, locker, logger, storage }, events: bus },
+    { ...{ database, queue, budget, maker, locker, logger, storage }, events: bus },
     from.timing,
   );
   addNodeMetrics(metrics.registry, { budget, locker, database, uploads: parts.relay.counters });

@@ -12,6 +12,7 @@ import { fileOf, recordFinished } from '../pipeline/finish.ts';
 import type { JobQueue } from '../pipeline/job-queue.ts';
 import { QUEUES } from '../pipeline/queues.ts';
 import { runThumbnailFailedJob, runThumbnailJob } from '../pipeline/thumbnail-job.ts';
+import type { ThumbnailMaker } from '../pipeline/thumbnail-maker.ts';
 import { systemClock } from '../relay/clock.ts';
 import { UploadCompleter } from '../relay/complete-upload.ts';
 import { enqueueCompletion, runCompletionJob } from '../relay/completion-job.ts';
@@ -53,13 +54,14 @@ export interface OpenedParts {
   readonly queue: JobQueue;
   readonly events: EventBus;
   readonly budget: MemoryBudget;
+  readonly maker: ThumbnailMaker;
   readonly locker: Pick<NodeLocker, 'degraded'>;
   readonly logger: Logger;
 }
 
 export function createRelayParts(
   config: Config,
-  { database, storage, queue, events, budget, locker, logger }: OpenedParts,
+  { database, storage, queue, events, budget, maker, locker, logger }: OpenedParts,
   { discardRecheckSecs, everyMs }: SweepTiming,
 ): RelayParts {
   const catalog = new UploadCatalog(database, {
@@ -117,7 +119,7 @@ export function createRelayParts(
     await queue.work(QUEUES.completeUpload, { concurrency: COMPLETIONS_AT_A_TIME }, ({ data }) =>
       runCompletionJob(data, { completer, catalog, database, queue, onGivenUp }),
     );
-    const thumbnails = { files, storage, events, kickDiscards: () => discards.kick() };
+    const thumbnails = { files, storage, maker, events, kickDiscards: () => discards.kick() };
     await queue.work(QUEUES.thumbnail, { concurrency: THUMBNAILS_AT_A_TIME }, (job) =>
       runThumbnailJob(job, thumbnails),
     );

@@ -3,18 +3,19 @@ import type { ObjectStorage } from '../s3/object-storage.ts';
 import type { EventBus } from './event-bus.ts';
 import type { RunningJob } from './job-queue.ts';
 import type { JobData } from './queues.ts';
+import type { ThumbnailMaker } from './thumbnail-maker.ts';
 import {
   imageTooBig,
   MAX_IMAGE_BYTES,
-  makeThumbnails,
   THUMBNAIL_SIZES,
   type Thumbnail,
   UnusableImageError,
-} from './thumbnail.ts';
+} from './thumbnail-terms.ts';
 
 export interface ThumbnailJobParts {
   files: Pick<FileCatalog, 'findFile' | 'setThumbnails' | 'setProblem' | 'discardOrphanedThumbnails'>;
   storage: Pick<ObjectStorage, 'getObject' | 'putObject'>;
+  maker: Pick<ThumbnailMaker, 'make'>;
   events: Pick<EventBus, 'publish'>;
   /** Called after a commit that wrote discards. */
   kickDiscards(): void;
@@ -43,7 +44,9 @@ export async function runThumbnailJob(
     return;
   }
   try {
-    const made = await makeThumbnails(await readImage(file, parts.storage, signal));
+    if (file.bytes > MAX_IMAGE_BYTES) throw imageTooBig(file.bytes);
+    const image = { bytes: file.bytes, body: readImage(file, parts.storage, signal) };
+    const made = await parts.maker.make(image, signal);
     const variants: FileVariant[] = [];
     for (const thumbnail of made.thumbnails) {
       variants.push(await storeThumbnail(file, thumbnail, parts.storage, signal));
@@ -73,27 +76,24 @@ export function thumbnailSuffix(size: number): string {
   return `_thumb_${size}`;
 }
 
-/** One buffer of the known size: collecting chunks and joining them would need twice the memory. */
-async function readImage(
+/** As many bytes as the record says. @throws when the object has more or fewer */
+async function* readImage(
   file: FileRecord,
   storage: ThumbnailJobParts['storage'],
   signal: AbortSignal,
-): Promise<Buffer> {
-  if (file.bytes > MAX_IMAGE_BYTES) throw imageTooBig(file.bytes);
+): AsyncGenerator<Buffer> {
   const object = await storage.getObject(file.objectKey, undefined, { signal });
   // Deleted since we looked, or lost: the next try sees which.
   if (object === null) throw new Error(`there is no object ${file.objectKey}`);
-  const image = Buffer.allocUnsafe(file.bytes);
   let bytes = 0;
   for await (const chunk of object.body as AsyncIterable<Buffer>) {
-    if (bytes + chunk.length <= image.length) chunk.copy(image, bytes);
     bytes += chunk.length;
-    if (bytes > image.length) break;
+    if (bytes > file.bytes) break;
+    yield chunk;
   }
-  if (bytes !== image.length) {
+  if (bytes !== file.bytes) {
     throw new Error(`the object ${file.objectKey} gave ${bytes} bytes or more, the record says ${file.bytes}`);
   }
-  return image;
 }
 
 async function storeThumbnail(

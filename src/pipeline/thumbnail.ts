@@ -1,44 +1,22 @@
 /**
  * Thumbnails of an image: pure, bytes in, bytes out. The image is a stranger's, so everything that it can make the
- * decoder do is limited: its bytes, its pixels, and the time that it takes.
+ * decoder do is limited: its bytes, its pixels, and the time that it takes. What it does to the process all the same is
+ * limited to a process of its own: only thumbnail-worker.ts loads this, and with it the decoder.
  */
 import sharp, { type Metadata, type Sharp } from 'sharp';
-
-/** Pixels of the squares that they fit into, smallest first. */
-export const THUMBNAIL_SIZES = [128, 512] as const;
-export const MAX_IMAGE_BYTES = 100 * 1024 * 1024;
-export const MAX_IMAGE_PIXELS = 100_000_000;
+import {
+  imageTooBig,
+  MAX_IMAGE_BYTES,
+  MAX_IMAGE_PIXELS,
+  type MadeThumbnails,
+  THUMBNAIL_SIZES,
+  type Thumbnail,
+  UnusableImageError,
+} from './thumbnail-terms.ts';
 
 const LARGEST = Math.max(...THUMBNAIL_SIZES);
 const WEBP_QUALITY = 80;
 const DECODE_SECS = 120;
-
-export interface Thumbnail {
-  size: (typeof THUMBNAIL_SIZES)[number];
-  /** WebP, upright, without metadata. */
-  bytes: Buffer;
-  width: number;
-  height: number;
-}
-
-export interface MadeThumbnails {
-  /** Pixels of the original as it is to be seen (upright). */
-  width: number;
-  height: number;
-  thumbnails: Thumbnail[];
-}
-
-/** The image itself is the reason that there are no thumbnails: trying again does not help. */
-export class UnusableImageError extends Error {
-  override readonly name = 'UnusableImageError';
-  /** A sentence for the user. */
-  readonly problem: string;
-
-  constructor(problem: string, options?: ErrorOptions) {
-    super(problem, options);
-    this.problem = problem;
-  }
-}
 
 /**
  * Fits the image into each square of {@link THUMBNAIL_SIZES}, never enlarged. Of an animated image it takes the first
@@ -60,12 +38,6 @@ export async function makeThumbnails(image: Buffer): Promise<MadeThumbnails> {
     thumbnails.push({ size, bytes: encoded.data, width: encoded.info.width, height: encoded.info.height });
   }
   return { width: metadata.autoOrient.width, height: metadata.autoOrient.height, thumbnails };
-}
-
-/** For what is known to be too big before its bytes are read. */
-export function imageTooBig(bytes: number): UnusableImageError {
-  const mib = Math.ceil(bytes / 1024 / 1024);
-  return new UnusableImageError(`No preview: the image has ${mib} MiB, and previews are made up to 100 MiB.`);
 }
 
 /**

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { after, type TestContext, test } from 'node:test';
 import sharp from 'sharp';
 import { DiscardCatalog } from '../../src/catalog/discard-catalog.ts';
 import { FileCatalog } from '../../src/catalog/file-catalog.ts';
 import { UploadCatalog } from '../../src/catalog/upload-catalog.ts';
 import type { FileEvent } from '../../src/pipeline/event-bus.ts';
 import { runThumbnailFailedJob, runThumbnailJob } from '../../src/pipeline/thumbnail-job.ts';
+import { ThumbnailMaker } from '../../src/pipeline/thumbnail-maker.ts';
 import { S3Error } from '../../src/s3/s3-errors.ts';
 import { MemoryObjectStorage } from '../support/memory-object-storage.ts';
 import { addStoredFile, type FileWishes } from '../support/stored-files.ts';
@@ -15,6 +16,9 @@ const photo = () =>
   sharp({ create: { width: 800, height: 400, channels: 3, background: '#c33' } })
     .jpeg()
     .toBuffer();
+
+const maker = new ThumbnailMaker();
+after(() => maker.close());
 
 async function setUp(t: TestContext, image: Buffer | null = null, wishes: FileWishes = {}) {
   const database = await openTestDatabase(t);
@@ -32,7 +36,7 @@ async function setUp(t: TestContext, image: Buffer | null = null, wishes: FileWi
   const events: FileEvent[] = [];
   let kicks = 0;
   const parts = {
-    ...{ files, storage },
+    ...{ files, storage, maker },
     events: { publish: (event: FileEvent) => events.push(event) },
     kickDiscards: () => {
       kicks += 1;

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { crc32, deflateSync } from 'node:zlib';
 import sharp from 'sharp';
-import { MAX_IMAGE_BYTES, makeThumbnails, UnusableImageError } from '../../src/pipeline/thumbnail.ts';
+import { makeThumbnails } from '../../src/pipeline/thumbnail.ts';
+import { MAX_IMAGE_BYTES, UnusableImageError } from '../../src/pipeline/thumbnail-terms.ts';
 
 const RED = { r: 220, g: 20, b: 20 };
 const BLUE = { r: 20, g: 20, b: 220 };
