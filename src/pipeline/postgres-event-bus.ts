@@ -10,6 +10,8 @@ import { MemoryEventBus } from './memory-event-bus.ts';
 const CHANNEL = 'tus_relay_events';
 /** The progress of an upload goes to the other nodes at most this often. */
 const PROGRESS_EVERY_MS = 250;
+/** What else happens within this time goes out together: many small uploads would each cost a round trip otherwise. */
+const GATHER_MS = 25;
 const HEARTBEAT_MS = 10_000;
 const QUERY_TIMEOUT_MS = 5_000;
 const MAX_RECONNECT_DELAY_MS = 5_000;
@@ -36,6 +38,7 @@ export class PostgresEventBus implements EventBus {
   #giveUp: (reason: unknown) => void = () => {};
   #sending: Promise<void> | null = null;
   #progressTimer: NodeJS.Timeout | null = null;
+  #gatherTimer: NodeJS.Timeout | null = null;
   #progressIsDue = false;
   #lossLogged = false;
 
@@ -57,7 +60,7 @@ export class PostgresEventBus implements EventBus {
     if (this.#closing.signal.aborted) return;
     this.#outbox.add(event);
     if (event.type === 'progress') this.#progressTimer ??= setTimeout(() => this.#onProgressDue(), PROGRESS_EVERY_MS);
-    else this.#send();
+    else this.#gatherTimer ??= setTimeout(() => this.#onGathered(), GATHER_MS);
   }
 
   subscribe(listener: (event: FileEvent) => void): () => void {
@@ -67,6 +70,7 @@ export class PostgresEventBus implements EventBus {
   /** Safe to call twice; never rejects. */
   async close(): Promise<void> {
     if (this.#progressTimer !== null) clearTimeout(this.#progressTimer);
+    if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer);
     if (!this.#closing.signal.aborted) {
       this.#send();
       const lastWords = sleep(LAST_WORDS_MS, undefined, { ref: false });
@@ -80,6 +84,11 @@ export class PostgresEventBus implements EventBus {
   #onProgressDue(): void {
     this.#progressTimer = null;
     this.#progressIsDue = true;
+    this.#send();
+  }
+
+  #onGathered(): void {
+    this.#gatherTimer = null;
     this.#send();
   }
 
