@@ -5,19 +5,10 @@ import { checksumHeaders } from './checksums.ts';
 import { checkRead, rangeCounts } from './conditions.ts';
 import { DevS3Error } from './dev-s3-errors.ts';
 import { openContent } from './object-content.ts';
+import { KEPT_HEADERS } from './object-headers.ts';
 import type { StoredObject } from './object-index.ts';
 import { emptyReply, type Reply } from './reply.ts';
 import { headerOf, type S3Request } from './s3-request.ts';
-
-/** Query parameters that replace a header of the answer. */
-const OVERRIDES = [
-  'cache-control',
-  'content-disposition',
-  'content-encoding',
-  'content-language',
-  'content-type',
-  'expires',
-];
 
 export function getObject(request: S3Request): Promise<Reply> {
   return readObject(request, (object, range, head) => ({
@@ -77,7 +68,7 @@ function headersOf(object: StoredObject): Record<string, string> {
 
 function overridesOf({ query }: S3Request): Record<string, string> {
   const headers: Record<string, string> = {};
-  for (const name of OVERRIDES) {
+  for (const name of KEPT_HEADERS) {
     const value = query.get(`response-${name}`);
     if (value === undefined) continue;
     try {

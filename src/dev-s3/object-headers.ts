@@ -3,7 +3,8 @@ import { parseAlgorithm } from './checksums.ts';
 import { DevS3Error } from './dev-s3-errors.ts';
 import { headerOf, type S3Request } from './s3-request.ts';
 
-const KEPT = [
+/** Of the headers of HTTP; a request for the object may replace each of them by a query parameter `response-…`. */
+export const KEPT_HEADERS = [
   'cache-control',
   'content-disposition',
   'content-encoding',
@@ -37,7 +38,7 @@ export function objectHeaders(request: S3Request): Record<string, string> {
   const storageClass = headerOf(request, 'x-amz-storage-class');
   if (storageClass !== undefined && storageClass !== 'STANDARD') throw new DevS3Error('InvalidStorageClass');
   const headers: Record<string, string> = {};
-  for (const name of KEPT) {
+  for (const name of KEPT_HEADERS) {
     const value = headerOf(request, name);
     if (value !== undefined && value !== '') headers[name] = value;
   }

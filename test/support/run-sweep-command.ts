@@ -1,25 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-
-export interface CommandResult {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
+import { type CommandResult, runCommand } from './run-command.ts';
 
 /** `npm run sweep -- …`, without npm. */
-export async function runSweepCommand(env: Record<string, string>, ...args: string[]): Promise<CommandResult> {
-  const child = spawn(process.execPath, ['src/commands/sweep.ts', ...args], {
-    cwd: ROOT,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const closed = once(child, 'close');
-  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
-  const [code] = await closed;
-  return { code, stdout, stderr };
+export function runSweepCommand(env: Record<string, string>, ...args: string[]): Promise<CommandResult> {
+  return runCommand('src/commands/sweep.ts', env, args);
 }

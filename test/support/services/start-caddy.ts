@@ -1,9 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { type ChildService, startChild } from './child-service.ts';
+import { startChild } from './child-service.ts';
 import { findProgram } from './find-program.ts';
-import { onFreePort } from './free-port.ts';
+import { startInFolder } from './start-in-folder.ts';
 import { makeTempFolder } from './temp-folder.ts';
 
 export interface CaddyServer {
@@ -25,29 +25,14 @@ export async function startCaddy(caddyfile: (port: number) => string): Promise<C
   if (program === null) return null;
   const folder = await makeTempFolder('caddy');
   const config = join(folder.path, 'Caddyfile');
-  let port = 0;
-  let server: ChildService;
   const launch = async (free: number) => {
-    port = free;
     await writeFile(config, `${GLOBAL_OPTIONS}${caddyfile(free)}`);
     return startChild(program, ['run', '--config', config, '--adapter', 'caddyfile'], {
       env: { ...process.env, HOME: folder.path, XDG_DATA_HOME: folder.path, XDG_CONFIG_HOME: folder.path },
       isReady: () => accepts(free),
     });
   };
-  try {
-    server = await onFreePort(launch);
-  } catch (error) {
-    await folder.remove();
-    throw error;
-  }
-  return {
-    port,
-    stop: async () => {
-      await server.stop();
-      await folder.remove();
-    },
-  };
+  return startInFolder(folder, launch);
 }
 
 function accepts(port: number): Promise<boolean> {

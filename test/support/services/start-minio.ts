@@ -1,7 +1,7 @@
-import { type ChildService, startChild } from './child-service.ts';
+import { startChild } from './child-service.ts';
 import { findProgram } from './find-program.ts';
-import { onFreePort } from './free-port.ts';
 import type { S3Server } from './s3-server.ts';
+import { startInFolder } from './start-in-folder.ts';
 import { makeTempFolder } from './temp-folder.ts';
 
 /** @returns null when MinIO is not installed (`go install github.com/minio/minio@latest`) */
@@ -10,10 +10,7 @@ export async function startMinio(): Promise<S3Server | null> {
   if (program === null) return null;
   const credentials = { accessKeyId: 'minio-test', secretAccessKey: 'minio-test-secret' };
   const folder = await makeTempFolder('minio');
-  let endpoint = '';
-  let server: ChildService;
   const launch = (port: number) => {
-    endpoint = `http://127.0.0.1:${port}`;
     const args = [
       'server',
       '--quiet',
@@ -32,22 +29,14 @@ export async function startMinio(): Promise<S3Server | null> {
         MINIO_UPDATE: 'off',
       },
       // Its own word on its health comes before it takes requests: refusing a stranger is the first thing that it does.
-      isReady: async () => (await fetch(endpoint)).status === 403,
+      isReady: async () => (await fetch(`http://127.0.0.1:${port}`)).status === 403,
     });
   };
-  try {
-    server = await onFreePort(launch);
-  } catch (error) {
-    await folder.remove();
-    throw error;
-  }
+  const { port, stop } = await startInFolder(folder, launch);
   return {
-    endpoint,
+    endpoint: `http://127.0.0.1:${port}`,
     region: 'us-east-1',
     credentials,
-    stop: async () => {
-      await server.stop();
-      await folder.remove();
-    },
+    stop,
   };
 }

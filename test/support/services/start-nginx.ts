@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ChildService, startChild } from './child-service.ts';
+import { startChild } from './child-service.ts';
 import { findProgram } from './find-program.ts';
-import { onFreePort } from './free-port.ts';
+import { startInFolder } from './start-in-folder.ts';
 import { makeTempFolder } from './temp-folder.ts';
 
 export interface NginxServer {
@@ -24,30 +24,19 @@ export async function startNginx(httpBlock: (port: number) => string): Promise<N
   if (program === null) return null;
   const folder = await makeTempFolder('nginx');
   const config = join(folder.path, 'nginx.conf');
-  let port = 0;
-  let server: ChildService;
   const launch = async (free: number) => {
-    port = free;
     await writeFile(config, wholeConfig(folder.path, httpBlock(free)));
     return startChild(program, ['-p', folder.path, '-c', config, '-e', 'stderr'], { isReady: () => answers(free) });
   };
-  try {
-    server = await onFreePort(launch);
-  } catch (error) {
-    await folder.remove();
-    throw error;
-  }
+  const { port, service, stop } = await startInFolder(folder, launch);
   return {
     url: `http://127.0.0.1:${port}`,
     port,
     reload: async (block) => {
       await writeFile(config, wholeConfig(folder.path, block));
-      server.signal('SIGHUP');
+      service.signal('SIGHUP');
     },
-    stop: async () => {
-      await server.stop();
-      await folder.remove();
-    },
+    stop,
   };
 }
 

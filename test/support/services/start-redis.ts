@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
-import { type ChildService, startChild } from './child-service.ts';
+import { startChild } from './child-service.ts';
 import { getProgram } from './find-program.ts';
-import { onFreePort } from './free-port.ts';
+import { startInFolder } from './start-in-folder.ts';
 import { makeTempFolder } from './temp-folder.ts';
 
 export interface RedisServer {
@@ -29,17 +29,9 @@ export async function startRedis(options: { password?: string } = {}): Promise<R
     args.push('--dir', folder.path);
     return startChild(program, args, { isReady: () => answersPing(port) });
   };
-  let port = 0;
-  let server: ChildService;
-  try {
-    server = await onFreePort((free) => {
-      port = free;
-      return launch(free);
-    });
-  } catch (error) {
-    await folder.remove();
-    throw error;
-  }
+  const placed = await startInFolder(folder, launch);
+  const { port } = placed;
+  let server = placed.service;
   // A stopped process acts on SIGTERM only when it goes on. Nothing is saved, so nothing is lost by a kill.
   const down = () => server.stop('SIGKILL');
   const up = async () => {
