@@ -15,7 +15,16 @@ const IDLE_MS = 60_000;
 /** The decoder has a limit of its own, which it looks at now and then; this one it cannot miss. */
 const MAKE_MS = 180_000;
 /** What the decoder's process gets of the environment: none of the secrets. */
-const KEPT_VARIABLES = ['PATH', 'LD_LIBRARY_PATH', 'LD_PRELOAD', 'MALLOC_ARENA_MAX', 'TMPDIR', 'TEMP', 'SystemRoot'];
+const KEPT_VARIABLES = [
+  'PATH',
+  'NODE_COMPILE_CACHE',
+  'LD_LIBRARY_PATH',
+  'LD_PRELOAD',
+  'MALLOC_ARENA_MAX',
+  'TMPDIR',
+  'TEMP',
+  'SystemRoot',
+];
 
 /** The process that worked at the image is gone. The image may be the reason, or somebody who ends processes. */
 export class ThumbnailWorkerDiedError extends Error {

@@ -6,7 +6,7 @@ import { FileCatalog } from '../../src/catalog/file-catalog.ts';
 import { UploadCatalog } from '../../src/catalog/upload-catalog.ts';
 import type { FileEvent } from '../../src/pipeline/event-bus.ts';
 import { runThumbnailFailedJob, runThumbnailJob } from '../../src/pipeline/thumbnail-job.ts';
-import { ThumbnailMaker } from '../../src/pipeline/thumbnail-maker.ts';
+import { ThumbnailMaker, ThumbnailWorkerDiedError } from '../../src/pipeline/thumbnail-maker.ts';
 import { S3Error } from '../../src/s3/s3-errors.ts';
 import { MemoryObjectStorage } from '../support/memory-object-storage.ts';
 import { addStoredFile, type FileWishes } from '../support/stored-files.ts';
@@ -139,6 +139,30 @@ for (const operation of ['GetObject', 'PutObject'] as const) {
     });
   }
 }
+
+test('an image under which the process dies that decodes it: the run is repeated, and the record says nothing', async (t) => {
+  const setup = await setUp(t);
+  const own = new ThumbnailMaker();
+  t.after(() => own.close());
+  const { storage } = setup;
+  const dying = {
+    ...setup.parts,
+    maker: own,
+    storage: {
+      putObject: storage.putObject.bind(storage),
+      async getObject(key: string) {
+        // The process is there before the first byte is asked for.
+        for (const pid of own.pids) process.kill(pid, 'SIGSEGV');
+        return storage.getObject(key);
+      },
+    },
+  };
+  await assert.rejects(runThumbnailJob(setup.job(), dying), ThumbnailWorkerDiedError);
+  const record = await setup.files.getFile(setup.file.fileId);
+  assert.deepEqual([record.thumbnailsPending, record.problem, record.variants], [true, null, []]);
+  await setup.run();
+  assert.equal((await setup.files.getFile(setup.file.fileId)).variants.length, 2);
+});
 
 test('an object that is not as long as its record says is no broken image: the run is repeated', async (t) => {
   const setup = await setUp(t);
