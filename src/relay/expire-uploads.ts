@@ -6,6 +6,7 @@
  *   client was told so, and its parts are long gone. Deleting the object would destroy the only copy of a file.
  * - A writer of a small upload may have stored it and died before its commit. The bytes are all of the client's, from
  *   one writer: whoever takes over from it takes another key (upload-catalog.ts, claim). That writer's commit, done late.
+ *   (So nobody may store a whole object that it is not yet free to commit: a checksum is compared before.)
  *
  * The two cannot be told apart, and need not be: no answer has said otherwise, and keeping is the error that can be
  * mended. A late Complete is neither: it is sent only for a row that has left `open`, and no such row is looked at here.
