@@ -41,8 +41,8 @@ function balancer(port: number, nodes: readonly number[]): string {
   const http = /^http \{\n([\s\S]*)^\}/m.exec(read('deploy/nginx.conf'))?.[1] ?? '';
   return http
     .replace(/^ +(\w+_temp_path|access_log) .*\n/gm, '')
-    .replace('172.30.77.11:8080', `127.0.0.1:${nodes[0]}`)
-    .replace('172.30.77.12:8080', `127.0.0.1:${nodes[1]}`)
+    .replaceAll('172.30.77.11:8080', `127.0.0.1:${nodes[0]}`)
+    .replaceAll('172.30.77.12:8080', `127.0.0.1:${nodes[1]}`)
     .replace('listen 8080;', `listen 127.0.0.1:${port};`);
 }
 

@@ -63,15 +63,16 @@ test('the balancer forwards to the addresses that the nodes have, and they belie
   const compose = read('docker-compose.yml');
   const addressOf = (service: string) =>
     new RegExp(`^ {2}${service}:\\n(?: {4,}.*\\n)*? +ipv4_address: (\\S+)$`, 'm').exec(compose)?.[1];
-  assert.deepEqual(allOf(read('deploy/nginx.conf'), /^ +server ([\d.]+):8080 /gm), [
-    addressOf('relay-1'),
-    addressOf('relay-2'),
-  ]);
+  const nodes = [addressOf('relay-1'), addressOf('relay-2')];
+  const balancer = read('deploy/nginx.conf');
+  assert.deepEqual(allOf(balancer, /^ +server ([\d.]+):8080 max_fails=1 /gm), nodes);
+  assert.deepEqual(allOf(balancer, /^ +server ([\d.]+):8080 backup max_fails=0;/gm), nodes);
   assert.deepEqual(allOf(compose, /^ +TRUST_PROXY: (\S+)$/gm), [addressOf('balancer')]);
 });
 
 test('the balancer is set up as docs/nginx.md explains', () => {
-  const settings = (text: string) => allOf(text, /^ *((?:proxy|client|keepalive|least)_(?!pass)\S.*;)$/gm);
+  const settings = (text: string) =>
+    allOf(text, /^ *((?:(?:proxy|client|keepalive|least)_(?!pass)|error_page|add_header|return (?!204))\S.*;)$/gm);
   const block = /```nginx\n([\s\S]*?)```/.exec(read('docs/nginx.md'))?.[1] ?? '';
   const explained = settings(block).map((line) => line.replace('$relay_prefix', '""'));
   assert.ok(explained.includes('proxy_request_buffering off;'));

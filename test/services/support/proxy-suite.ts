@@ -34,7 +34,7 @@ interface Sent {
 }
 
 /** A browser's side of the proxy. */
-class ProxyClient {
+export class ProxyClient {
   readonly port: number;
   readonly #ca: string;
 
