@@ -1,5 +1,6 @@
 /** tus-js-client as it comes, with its own delays and its own idea of what is worth another try, and what it met. */
-import { Agent } from 'node:https';
+import type { Agent } from 'node:http';
+import { Agent as TlsAgent } from 'node:https';
 import { DefaultHttpStack, Upload, type UploadOptions } from 'tus-js-client';
 
 /** What all uploads of a test met on their way. */
@@ -23,51 +24,60 @@ export class Tally {
   }
 }
 
-export interface StockClient {
-  /** @returns the upload's address when it has come to its end @throws the client's own error when it gives up */
-  upload(content: Buffer, options?: Partial<UploadOptions>): Promise<string>;
-  close(): void;
-}
-
-/** A stack of the client's own, told which certificate to trust and where the name leads to. */
-export function openStockClient(endpoint: string, ca: string, tally: Tally): StockClient {
-  const agent = new Agent({
+/** For a proxy of this machine: its certificate is trusted, and every name leads to it. */
+export function localTlsAgent(ca: string): TlsAgent {
+  return new TlsAgent({
     ...{ keepAlive: true, ca },
     lookup: (_name, { all }, tell) => {
       if (all) tell(null, [{ address: '127.0.0.1', family: 4 }]);
       else tell(null, '127.0.0.1', 4);
     },
   });
-  const httpStack = new DefaultHttpStack({ agent });
-  return {
-    close: () => agent.destroy(),
-    upload: (content, options = {}) =>
-      new Promise((resolve, reject) => {
-        let asked: string | null = null;
-        let resumed = 0;
-        const noAnswer = () => {
-          if (asked !== null) tally.count(`${asked} lost`);
-          asked = null;
-        };
-        const upload = new Upload(content, {
-          ...{ endpoint, httpStack },
-          onBeforeRequest: (request) => {
-            noAnswer();
-            asked = request.getMethod();
-            if (asked === 'HEAD') tally.mostResumed = Math.max(tally.mostResumed, ++resumed);
-          },
-          onAfterResponse: (request, response) => {
-            asked = null;
-            tally.count(`${request.getMethod()} ${response.getStatus()}`);
-          },
-          onSuccess: () => resolve(upload.url ?? ''),
-          onError: (error) => {
-            noAnswer();
-            reject(error);
-          },
-          ...options,
-        });
-        upload.start();
-      }),
-  };
+}
+
+/**
+ * @returns the upload's address when it has come to its end
+ * @throws the client's own error when it gives up; Error when a server named a smaller offset than before (V2)
+ */
+export function uploadByStockClient(
+  content: Buffer,
+  endpoint: string,
+  agent: Agent,
+  tally: Tally,
+  options: Partial<UploadOptions> = {},
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let asked: string | null = null;
+    let resumed = 0;
+    let knownBytes = 0;
+    const noAnswer = () => {
+      if (asked !== null) tally.count(`${asked} lost`);
+      asked = null;
+    };
+    const upload = new Upload(content, {
+      ...{ endpoint, httpStack: new DefaultHttpStack({ agent }) },
+      onBeforeRequest: (request) => {
+        noAnswer();
+        asked = request.getMethod();
+        if (asked === 'HEAD') tally.mostResumed = Math.max(tally.mostResumed, ++resumed);
+      },
+      onAfterResponse: (request, response) => {
+        asked = null;
+        tally.count(`${request.getMethod()} ${response.getStatus()}`);
+        const offset = response.getHeader('Upload-Offset');
+        if (offset === undefined) return;
+        if (Number(offset) < knownBytes) {
+          reject(new Error(`${knownBytes} bytes of ${upload.url} were acknowledged, and now ${offset}`));
+        }
+        knownBytes = Number(offset);
+      },
+      onSuccess: () => resolve(upload.url ?? ''),
+      onError: (error) => {
+        noAnswer();
+        reject(error);
+      },
+      ...options,
+    });
+    upload.start();
+  });
 }
