@@ -76,7 +76,7 @@ export interface TailSegment {
   bytes: number;
 }
 
-/** What a terminated or expired upload leaves behind. */
+/** What a terminated upload leaves behind. */
 export interface EndedUpload {
   uploadId: string;
   /** True when there was a file record, which is gone now. */
@@ -391,21 +391,8 @@ export class UploadCatalog {
     });
   }
 
-  /** Expires up to `limit` open uploads whose time is over. @returns those that ended */
-  async expireOverdue(limit: number): Promise<EndedUpload[]> {
-    return this.#database.transaction(async (trx) => {
-      const { rows } = await sql<EndingRow>`
-        SELECT id, object_key, s3_upload_id, state, writer IS NOT NULL OR dirty AS late_requests FROM uploads
-        WHERE state = 'open' AND expires_at <= now() AND (length_bytes IS NULL OR offset_bytes < length_bytes)
-        ORDER BY expires_at LIMIT ${limit} FOR UPDATE SKIP LOCKED`.execute(trx);
-      const ended: EndedUpload[] = [];
-      for (const row of rows) ended.push(await this.#end(trx, row, 'expired'));
-      return ended;
-    });
-  }
-
   /** The row is locked. Everything that the upload has in S3 becomes a discard of this transaction (V5). */
-  async #end(trx: Trx, row: EndingRow, state: 'terminated' | 'expired' | 'lost' | 'failed'): Promise<EndedUpload> {
+  async #end(trx: Trx, row: EndingRow, state: 'terminated' | 'lost' | 'failed'): Promise<EndedUpload> {
     const recheck = row.late_requests ? this.#recheck : sql`NULL`;
     const scope = row.late_requests ? 'key' : 'object';
     await sql`UPDATE uploads SET state = ${state}, writer = NULL, ended_at = now() WHERE id = ${row.id}`.execute(trx);

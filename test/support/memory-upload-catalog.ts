@@ -287,28 +287,6 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
     );
   }
 
-  expireOverdue(limit: number): Promise<EndedUpload[]> {
-    return this.#database.transaction(async (trx) => {
-      const overdue = await this.#database.write(trx, 'findOverdue', (tables) =>
-        [...tables.uploads.values()]
-          .filter(
-            (row) =>
-              row.state === 'open' &&
-              row.expiresAtMs <= this.#now &&
-              (row.lengthBytes === null || row.offsetBytes < row.lengthBytes),
-          )
-          .sort((a, b) => a.expiresAtMs - b.expiresAtMs)
-          .slice(0, limit),
-      );
-      const ended: EndedUpload[] = [];
-      for (const row of overdue) {
-        const late = row.writer !== null || row.dirty;
-        ended.push(await this.#database.write(trx, 'expire', (tables) => this.#end(tables, row, 'expired', late)));
-      }
-      return ended;
-    });
-  }
-
   /** @param mayEnd null: the row is not such as the caller believes */
   #endWhere(
     uploadId: string,
