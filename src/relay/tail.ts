@@ -63,34 +63,38 @@ export async function loadTail(
   if (promised !== expected) {
     throw new TailDamagedError(upload.uploadId, `the catalog lists ${promised} bytes of tail where ${expected} belong`);
   }
+  let buffer: MergeBuffer | null = null;
   try {
-    return await withS3Retry(clock, () => loadSegments(storage, budget, upload.uploadId, tail, promised));
+    buffer = await MergeBuffer.open(budget, promised);
+    for (const segment of tail) await loadSegment(storage, clock, upload.uploadId, segment, buffer);
+    return buffer;
   } catch (error) {
+    buffer?.release();
     throw error instanceof SpillSpaceError ? new MemorySpentError(error) : error;
   }
 }
 
-async function loadSegments(
+/**
+ * Repeated by itself, and goes on with the byte at which it was cut off. Were the whole tail fetched again for each
+ * segment that fails, then of many segments one would always fail on a bad day of S3, and the upload could not go on.
+ */
+async function loadSegment(
   storage: Pick<ObjectStorage, 'getObject'>,
-  budget: MemoryBudget,
+  clock: Clock,
   uploadId: string,
-  tail: readonly TailSegment[],
-  totalBytes: number,
-): Promise<HeldPayload> {
-  const buffer = await MergeBuffer.open(budget, totalBytes);
-  try {
-    for (const segment of tail) await loadSegment(storage, uploadId, segment, buffer);
-    return buffer;
-  } catch (error) {
-    buffer.release();
-    throw error;
-  }
+  segment: TailSegment,
+  into: MergeBuffer,
+): Promise<void> {
+  const start = into.bytes;
+  await withS3Retry(clock, () => loadRest(storage, uploadId, segment, into.bytes - start, into));
 }
 
-async function loadSegment(
+/** @param loaded bytes of the segment that are in the buffer already */
+async function loadRest(
   storage: Pick<ObjectStorage, 'getObject'>,
   uploadId: string,
   segment: TailSegment,
+  loaded: number,
   into: MergeBuffer,
 ): Promise<void> {
   const opened = await storage.getObject(segment.objectKey);
@@ -107,8 +111,9 @@ async function loadSegment(
   let read = 0;
   try {
     for await (const chunk of opened.body as AsyncIterable<Buffer>) {
+      const fresh = chunk.subarray(Math.max(0, loaded - read));
       read += chunk.length;
-      if (read <= segment.bytes) await into.append(chunk);
+      if (read <= segment.bytes) await into.append(fresh);
     }
   } catch (error) {
     if (error instanceof SpillSpaceError) throw error;
