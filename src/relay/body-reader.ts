@@ -76,7 +76,9 @@ export class BodyReader implements Disposable {
   /** Frees a chunk that {@link next} gave out: see {@link freeMemory}. */
   free(chunk: Buffer): void {
     // Whatever else a body comes from, its chunks may be somebody else's too. A request's are memory of their own.
-    if (this.#source instanceof IncomingMessage && chunk.buffer.byteLength === chunk.length) freeMemory(chunk.buffer);
+    const isOwn = this.#source instanceof IncomingMessage && chunk.buffer.byteLength === chunk.length;
+    // An interruption's empty chunk is given out again and again.
+    if (isOwn && chunk.length > 0) freeMemory(chunk.buffer);
   }
 
   /** The reader has something else to do: its next (or waiting) call of {@link next} comes back without a chunk. */

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
 import { mock, test } from 'node:test';
 import { BodyReader } from '../../src/relay/body-reader.ts';
@@ -103,4 +105,23 @@ test('a client that is faster than we are is paused, and goes on when we do', as
   assert.equal(bytes % block.length, 0);
   assert.ok(bytes > accepted * block.length);
   assert.equal(reader.end, 'complete');
+});
+
+test('a chunk of a request is freed when it was taken; what interruptions give out is freed as often as one likes', async () => {
+  const source = new IncomingMessage(new Socket());
+  using reader = new BodyReader(source, 1000, never());
+  for (let times = 0; times < 3; times += 1) {
+    reader.interrupt();
+    const nothing = await reader.next();
+    assert.equal(nothing?.length, 0);
+    reader.free(nothing as Buffer);
+  }
+  const [own, shared] = [Buffer.allocUnsafeSlow(8), Buffer.allocUnsafeSlow(9).subarray(1)];
+  for (const sent of [own, shared]) {
+    source.push(sent);
+    const chunk = (await reader.next()) as Buffer;
+    assert.equal(chunk.length, 8);
+    reader.free(chunk);
+  }
+  assert.deepEqual([own.length, shared.length], [0, 8]);
 });
