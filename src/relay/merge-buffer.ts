@@ -31,8 +31,10 @@ export class MergeBuffer implements HeldPayload {
    * @throws SpillSpaceError when it needs a file and there can be none; the reason of the signal
    */
   static async open(budget: MemoryBudget, totalBytes: number, signal?: AbortSignal): Promise<MergeBuffer> {
-    const inMemory = budget.alwaysSpills(totalBytes) ? null : await budget.takeForMerge(totalBytes, signal);
-    if (inMemory !== null) return new MergeBuffer(inMemory, totalBytes, Buffer.allocUnsafeSlow(totalBytes), null);
+    const inMemory = budget.alwaysSpills(totalBytes)
+      ? null
+      : await MergeBuffer.openInMemory(budget, totalBytes, signal);
+    if (inMemory !== null) return inMemory;
     const pieceOnly = await budget.takeForMerge(PIECE_BYTES, signal);
     if (pieceOnly === null) throw new Error('the reserve is smaller than one piece');
     try {
@@ -41,6 +43,20 @@ export class MergeBuffer implements HeldPayload {
       pieceOnly.release();
       throw spillSpaceError(error);
     }
+  }
+
+  /**
+   * For when there can be no file.
+   *
+   * @returns null when there is not so much memory either
+   */
+  static async openInMemory(
+    budget: MemoryBudget,
+    totalBytes: number,
+    signal?: AbortSignal,
+  ): Promise<MergeBuffer | null> {
+    const grant = await budget.takeForMerge(totalBytes, signal);
+    return grant === null ? null : new MergeBuffer(grant, totalBytes, Buffer.allocUnsafeSlow(totalBytes), null);
   }
 
   get bytes(): number {

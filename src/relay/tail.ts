@@ -63,14 +63,23 @@ export async function loadTail(
   if (promised !== expected) {
     throw new TailDamagedError(upload.uploadId, `the catalog lists ${promised} bytes of tail where ${expected} belong`);
   }
-  let buffer: MergeBuffer | null = null;
+  const loadInto = async (buffer: MergeBuffer): Promise<HeldPayload> => {
+    try {
+      for (const segment of tail) await loadSegment(storage, clock, upload.uploadId, segment, buffer);
+      return buffer;
+    } catch (error) {
+      buffer.release();
+      throw error;
+    }
+  };
   try {
-    buffer = await MergeBuffer.open(budget, promised);
-    for (const segment of tail) await loadSegment(storage, clock, upload.uploadId, segment, buffer);
-    return buffer;
+    return await loadInto(await MergeBuffer.open(budget, promised));
   } catch (error) {
-    buffer?.release();
-    throw error instanceof SpillSpaceError ? new MemorySpentError(error) : error;
+    if (!(error instanceof SpillSpaceError)) throw error;
+    // It belongs into a file, but without one the upload would stand still as long as the disk is full.
+    const buffer = await MergeBuffer.openInMemory(budget, promised);
+    if (buffer === null) throw new MemorySpentError(error);
+    return await loadInto(buffer);
   }
 }
 
