@@ -4,6 +4,7 @@ import { StartError } from '../errors.ts';
 import type { Database } from './database.ts';
 import { DatabaseUnavailableError, databaseErrorCode, translateDatabaseError } from './database-errors.ts';
 import { migrate } from './migrate.ts';
+import { OutagePatience } from './outage-patience.ts';
 import type { Schema } from './schema.ts';
 
 export interface PostgresOptions {
@@ -12,6 +13,8 @@ export interface PostgresOptions {
   connectTimeoutMs?: number;
   /** The server ends a statement that runs longer. */
   statementTimeoutMs?: number;
+  /** How long statements wait for a server that has gone away. */
+  outageWaitMs?: number;
 }
 
 const QUEUE_CONNECTIONS = 3;
@@ -25,12 +28,14 @@ const INT8_OID = 20;
  *   can; neither names the password
  */
 export async function openPostgres(url: string, options: PostgresOptions = {}): Promise<Database> {
-  const { maxConnections = 10, connectTimeoutMs = 5_000, statementTimeoutMs = 15_000 } = options;
+  const { maxConnections = 10, connectTimeoutMs = 5_000, statementTimeoutMs = 15_000, outageWaitMs = 10_000 } = options;
   const pool = createPool(url, maxConnections, connectTimeoutMs, statementTimeoutMs);
-  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: guarded(pool) }) });
+  const patience = new OutagePatience(outageWaitMs);
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: guarded(pool, patience) }) });
   let closing: Promise<void> | null = null;
   // Not through Kysely, whose own "destroyed" error would take the place of ours.
   const close = async () => {
+    patience.end();
     closing ??= pool.end();
     await closing;
   };
@@ -41,6 +46,7 @@ export async function openPostgres(url: string, options: PostgresOptions = {}): 
     await close();
     throw explainFailedStart(error, url);
   }
+  patience.begin();
   return {
     kind: 'postgres',
     db,
@@ -51,9 +57,7 @@ export async function openPostgres(url: string, options: PostgresOptions = {}): 
       application_name: 'tus-relay-queue',
     },
     transaction: (work) => db.transaction().execute(work),
-    ping: async (signal) => {
-      await sql`SELECT 1`.execute(db, signal === undefined ? {} : { signal });
-    },
+    ping: () => ping(pool),
     poolFigures: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close,
   };
@@ -115,18 +119,30 @@ function parseInt8(text: string): number {
 }
 
 /** The pool as Kysely sees it: errors translated, and a connection that failed us never handed out again. */
-function guarded(pool: pg.Pool): PostgresPool {
+function guarded(pool: pg.Pool, patience: OutagePatience): PostgresPool {
   return {
     options: pool.options,
     end: () => pool.end(),
-    async connect() {
-      try {
-        return guardedClient(await pool.connect());
-      } catch (error) {
-        throw translateDatabaseError(error, 'connect');
-      }
-    },
+    connect: () => patience.connect(() => connectGuarded(pool)),
   };
+}
+
+async function connectGuarded(pool: pg.Pool): Promise<PostgresPoolClient> {
+  try {
+    return guardedClient(await pool.connect());
+  } catch (error) {
+    throw translateDatabaseError(error, 'connect');
+  }
+}
+
+/** Asked by readiness, which is to know at once: without patience. */
+async function ping(pool: pg.Pool): Promise<void> {
+  const client = await connectGuarded(pool);
+  try {
+    await client.query('SELECT 1', []);
+  } finally {
+    client.release();
+  }
 }
 
 function guardedClient(client: pg.PoolClient): PostgresPoolClient {
