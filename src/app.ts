@@ -12,6 +12,7 @@ import { createRelayParts, type RelayParts, SWEEP_TIMING, type SweepTiming } fro
 import type { RunSweep } from './app/sweep-parts.ts';
 import { lockDataDir } from './catalog/data-dir-lock.ts';
 import type { Config, S3Credentials, Secrets } from './config.ts';
+import { UnavailableError } from './errors.ts';
 import { EventStream } from './http/events-route.ts';
 import { createExpressApp } from './http/express-app.ts';
 import { describeFile } from './http/file-json.ts';
@@ -126,8 +127,12 @@ export async function startServer(
       corsOrigins: config.corsOrigins,
       isTrustedProxy: trustedProxies(config.trustProxy),
       download: downloadUpload({ uploads: relay, files, storage, corsOrigins: config.corsOrigins }),
+      // Of an outage the log has one error, by readiness; not one for each request that it turns away.
       onFailure: (error, request) =>
-        logger.error({ err: error, method: request.method, requestId: requestIdOf(request) }, 'a tus request failed'),
+        logger[error instanceof UnavailableError ? 'warn' : 'error'](
+          { err: error, method: request.method, requestId: requestIdOf(request) },
+          'a tus request failed',
+        ),
     },
     relay,
     new RelayStore(

@@ -1,5 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http';
-import { RelayError } from '../errors.ts';
+import { RelayError, UnavailableError } from '../errors.ts';
 import type { UploadLocker } from '../locks/upload-locker.ts';
 import { systemClock } from '../relay/clock.ts';
 import type { UploadRelay } from '../relay/upload-relay.ts';
@@ -9,6 +9,8 @@ import { uploadHeaders } from './tus-headers.ts';
 /** How long a HEAD waits for a database or a storage that is away for a moment. */
 const OUTAGE_WAIT_MS = 10_000;
 const TRY_AGAIN_MS = 500;
+/** And for one that hangs: longer than an object that is being put together is waited for, which has a 423 of its own. */
+const HANG_WAIT_MS = 12_000;
 
 /** 423 where a HEAD cannot be answered now: on any other error tus-js-client starts again from byte 0. */
 class OffsetUnknownError extends RelayError {
@@ -45,13 +47,22 @@ export async function headUpload(
 
 async function lookThroughOutage(relay: UploadRelay, uploadId: string, signal: AbortSignal) {
   const until = systemClock.now() + OUTAGE_WAIT_MS;
-  for (;;) {
-    try {
-      return await relay.look(uploadId);
-    } catch (error) {
-      if (!(error instanceof RelayError) || error.status < 500) throw error;
-      if (systemClock.now() >= until) throw new OffsetUnknownError(error);
-      await systemClock.sleep(TRY_AGAIN_MS, signal);
+  const answered = new AbortController();
+  const hang = systemClock.sleep(HANG_WAIT_MS, AbortSignal.any([answered.signal, signal])).then(() => {
+    throw new OffsetUnknownError(new UnavailableError('database', 'the database does not answer'));
+  });
+  hang.catch(() => {});
+  try {
+    for (;;) {
+      try {
+        return await Promise.race([relay.look(uploadId), hang]);
+      } catch (error) {
+        if (!(error instanceof RelayError) || error.status < 500) throw error;
+        if (systemClock.now() >= until) throw new OffsetUnknownError(error);
+        await systemClock.sleep(TRY_AGAIN_MS, signal);
+      }
     }
+  } finally {
+    answered.abort();
   }
 }
