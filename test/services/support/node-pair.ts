@@ -20,6 +20,8 @@ export const PART_BYTES = 5 * MIB;
 /** A deep sweep's; it stays as long as the deployment. */
 const MARKER = 'uploads/.tus-relay-catalog';
 
+const FILES_AT_ONCE = 8;
+
 export interface PairWishes {
   env?: Record<string, string>;
   /** Left out: {@link NODE_PROGRAM}. */
@@ -68,6 +70,13 @@ export class NodePair {
     for (const node of [this.a, this.b]) {
       const { body } = await exchange(on(node, url), { method: 'GET' });
       assert.equal(sha256(body), sha256(content), 'the download differs');
+    }
+  }
+
+  async assertFiles(files: readonly { url: string; content: Buffer }[]): Promise<void> {
+    for (let first = 0; first < files.length; first += FILES_AT_ONCE) {
+      const some = files.slice(first, first + FILES_AT_ONCE);
+      await Promise.all(some.map(({ url, content }) => this.assertFile(url, content)));
     }
   }
 
