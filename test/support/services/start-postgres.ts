@@ -1,4 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { chown, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -26,6 +27,9 @@ export interface PostgresServer {
   down(mode?: PostgresStop): Promise<void>;
   up(): Promise<void>;
   restart(mode?: PostgresStop): Promise<void>;
+  /** It keeps its connections, takes new ones, and answers nothing: a machine that hangs. */
+  pause(): void;
+  resume(): void;
   /** For good, with all its files. Safe to call twice. */
   stop(mode?: PostgresStop): Promise<void>;
 }
@@ -65,7 +69,21 @@ export async function startPostgres(): Promise<PostgresServer> {
     });
   }
 
-  const down = (mode: PostgresStop = 'fast') => server.stop(SIGNALS[mode]);
+  /** The server first: it shall make no session that would not be paused. Sessions leave its process group. */
+  const signalAll = (signal: NodeJS.Signals) => {
+    server.signal(signal);
+    const children = readFileSync(`/proc/${server.pid}/task/${server.pid}/children`, 'utf8').split(' ');
+    for (const pid of children.filter((it) => it !== '')) signalIfThere(Number(pid), signal);
+  };
+  let paused = false;
+  const resume = () => {
+    if (paused) signalAll('SIGCONT');
+    paused = false;
+  };
+  const down = (mode: PostgresStop = 'fast') => {
+    resume();
+    return server.stop(SIGNALS[mode]);
+  };
   const up = async () => {
     server = await launch(port);
   };
@@ -82,11 +100,25 @@ export async function startPostgres(): Promise<PostgresServer> {
       await down(mode);
       await up();
     },
+    pause: () => {
+      paused = true;
+      signalAll('SIGSTOP');
+    },
+    resume,
     stop: async (mode) => {
       await down(mode);
       await folder.remove();
     },
   };
+}
+
+function signalIfThere(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    // A session may end by itself meanwhile.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
 }
 
 function urlOf(port: number, database: string): string {
