@@ -17,7 +17,7 @@ import { PartBuffer } from './part-buffer.ts';
 import { fitsOnePart, tailBytes, wholeParts } from './part-plan.ts';
 import { PartUploader, storeUnnamed } from './part-uploader.ts';
 import { UploadSizeExceededError } from './relay-errors.ts';
-import { loadTail, MAX_TAIL_SEGMENTS, nextSequence, segmentKey, TailDamagedError } from './tail.ts';
+import { loadTail, MAX_TAIL_SEGMENTS, segmentKey, TailDamagedError } from './tail.ts';
 import type { TailMemory } from './tail-memory.ts';
 import type { EndOfBytes, UploadLedger } from './upload-ledger.ts';
 
@@ -76,6 +76,11 @@ class Append {
   readonly #uploader: PartUploader;
   /** Committed segments of the part that is being filled, in front of what the buffer holds. */
   #tail: readonly TailSegment[];
+  /**
+   * Of the newest segment. It goes on counting when a part has taken the tail up: the segments of that part are removed
+   * by their keys, at any time, and no other may have one of these.
+   */
+  #lastSequence: number;
   /** What has arrived of the part and is not stored yet; null: nothing. */
   #buffer: PartBuffer | null = null;
   /** Bytes of the upload that have arrived, committed or not. */
@@ -85,6 +90,7 @@ class Append {
     const { storage, clock, onCommitted } = dependencies;
     this.#ledger = ledger;
     this.#tail = tail;
+    this.#lastSequence = tail.at(-1)?.sequence ?? 0;
     this.#body = body;
     this.#dependencies = dependencies;
     this.#uploader = new PartUploader(ledger, storage, clock, onCommitted);
@@ -220,7 +226,8 @@ class Append {
     const { storage, clock, tails, onCommitted } = this.#dependencies;
     const { objectKey, uploadId } = this.#ledger.upload;
     const replacesTail = this.#tail.length >= MAX_TAIL_SEGMENTS;
-    const sequence = nextSequence(this.#tail);
+    const sequence = this.#lastSequence + 1;
+    this.#lastSequence = sequence;
     const payload = (replacesTail ? await this.#withTail(buffer) : buffer) ?? buffer;
     try {
       const segment = {

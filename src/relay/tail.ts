@@ -19,12 +19,9 @@ import { SpillSpaceError } from './spill-store.ts';
 /** With this many segments the next PATCH rewrites them as one. */
 export const MAX_TAIL_SEGMENTS = 64;
 
+/** @param sequence never used before with this token: the key of a segment that is discarded is not another one's */
 export function segmentKey(objectKey: string, token: string, sequence: number): string {
   return `${objectKey}.tail/${token}/${sequence}`;
-}
-
-export function nextSequence(tail: readonly TailSegment[]): number {
-  return (tail.at(-1)?.sequence ?? 0) + 1;
 }
 
 /** The bucket does not hold what the catalog says it holds. */

@@ -3,6 +3,7 @@ import { PassThrough, Readable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { runCompletionJob } from '../../src/relay/completion-job.ts';
+import { BufferClosedError, PartBuffer } from '../../src/relay/part-buffer.ts';
 import {
   InvalidUploadLengthError,
   OffsetMismatchError,
@@ -13,6 +14,7 @@ import {
   WriterFencedError,
 } from '../../src/relay/relay-errors.ts';
 import { MAX_TAIL_SEGMENTS, TailDamagedError } from '../../src/relay/tail.ts';
+import { eventually } from '../support/eventually.ts';
 import { bodyOf, patternBytes, startNode, startTestRelay } from '../support/test-relay.ts';
 
 type TestRelay = Awaited<ReturnType<typeof startTestRelay>>;
@@ -492,6 +494,35 @@ test('a writer whose tail is taken up and removed by another one is told of the 
   goOn.resolve();
   await refused;
   assert.ok((await storedBytes(relay, uploadId))?.equals(content));
+});
+
+test('a segment never gets the key of one before it, whose discard would take it along', async (t) => {
+  const relay = await startTestRelay(t);
+  const content = patternBytes(2_500);
+  const uploadId = await create(relay, 2_500);
+  const source = new PassThrough();
+  const body = { source, declaredBytes: null, stop: new AbortController().signal };
+  const writing = relay.relay.append({ uploadId, offsetBytes: 0, declaredLengthBytes: null, body });
+  source.write(content.subarray(0, 300));
+  await eventually('the bytes are in memory', async () => relay.budget.figures.usedBytes > 0 || undefined);
+  // Somebody needs more memory than there is: what has gone longest without progress is stored as a segment.
+  const taken = relay.budget.largestGrantBytes - relay.budget.figures.usedBytes;
+  assert.ok(relay.budget.take(taken));
+  const other = new PartBuffer(relay.budget, 100_000, () => {});
+  const refused = assert.rejects(Promise.resolve(other.append(patternBytes(100_000))), BufferClosedError);
+  const offset = async () => (await relay.catalog.find(uploadId))?.offsetBytes;
+  await eventually('it is flushed', async () => (await offset()) === 300 || undefined);
+  other.release();
+  relay.budget.give(taken);
+  await refused;
+  // The segment goes into a part, and what follows the part becomes a segment again.
+  source.end(content.subarray(300, 1_700));
+  assert.equal((await writing).upload.offsetBytes, 1_700);
+  relay.discards.kick();
+  await relay.discards.idle();
+  await patch({ ...relay, ...startNode(relay.database, relay.storage) }, uploadId, 1_700, content.subarray(1_700));
+  assert.ok((await storedBytes(relay, uploadId))?.equals(content));
+  await assertOnlyObjects(relay, [uploadId]);
 });
 
 test('a tail that is not in the bucket is damage', async (t) => {
