@@ -34,7 +34,7 @@ interface Sent {
 }
 
 /** A browser's side of the proxy. */
-export class ProxyClient {
+class ProxyClient {
   readonly port: number;
   readonly #ca: string;
 
@@ -162,6 +162,32 @@ export async function holdsBehindProxy(t: TestContext, startProxy: StartProxy): 
     const offset = Number(headers['upload-offset']);
     assert.ok(offset >= 5 * MIB && offset <= sent.length, String(offset));
   });
+}
+
+/** With no node up, the proxy tells clients to come again: none takes its upload for gone. */
+export async function tellsToComeAgain(t: TestContext, startProxy: StartProxy): Promise<void> {
+  const certificate = await selfSigned(t, HOST_NAME);
+  const nodes = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`] as const;
+  const proxy = await startProxy({ nodes, certificate });
+  if (proxy === null) return t.skip('the proxy is not installed');
+  t.after(() => proxy.stop());
+  const client = new ProxyClient(proxy.port, certificate.pem);
+  const url = `${client.origin}/files/0b6c5a5e-0000-4000-8000-000000000000`;
+  const body = Buffer.alloc(100_000);
+  // The second time both of them are known to be away.
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const answers = await Promise.all([
+      client.send(url, { method: 'HEAD', headers: TUS }),
+      client.send(url, { method: 'PATCH', headers: TUS, body }),
+      client.send(url, { method: 'POST', headers: TUS }),
+    ]);
+    const told = answers.map(({ status, headers }) => [status, headers['retry-after']]);
+    assert.deepEqual(told, [
+      [423, '1'],
+      [503, '1'],
+      [503, '1'],
+    ]);
+  }
 }
 
 async function answerOf(sending: ClientRequest): Promise<IncomingMessage> {
