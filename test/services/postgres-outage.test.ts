@@ -21,14 +21,31 @@ test('two nodes and their Postgres', async (t) => {
 
   for (const mode of ['fast', 'immediate'] as const) {
     await t.test(`restarted (${mode}): requests wait for it, and no client gives up`, async (t) => {
+      const [url, untouched] = [await acknowledged(a), await acknowledged(b)];
       await underLoad(t, pair, async (uploads) => {
         uploads.keepSendingSmall(SMALL_EVERY_MS);
-        await postgres.restart(mode);
+        await postgres.down(mode);
+        await Promise.all([untilReady(a, false), untilReady(b, false)]);
+        const waiting = Promise.all([
+          post(`${b.url}/files`, { 'Upload-Length': 10 }),
+          patch(on(b, url), ACKNOWLEDGED, randomBytes(ACKNOWLEDGED)),
+          head(on(a, untouched)),
+          exchange(`${a.url}/api/files`, { method: 'GET' }),
+        ]);
+        await postgres.up();
+        const answers = await waiting;
+        assert.deepEqual(
+          answers.map(({ status }) => status),
+          [201, 204, 200, 200],
+        );
+        await Promise.all([untilReady(a, true), untilReady(b, true)]);
+        for (const it of [url, String(answers[0].headers.location)]) await terminate(on(a, it));
         const before = uploads.tally.sum((what) => what === 'POST 201');
         const more = () => uploads.tally.sum((what) => what === 'POST 201') >= before + SMALL_AFTERWARDS;
         await until('new uploads are created again', more);
         await uploads.stopSmall();
       });
+      await holdsWhatItAcknowledged(pair, untouched);
     });
   }
 
