@@ -33,6 +33,12 @@ export const MUTANTS: readonly Mutant[] = [
       '      (row, tables) => ({\n        ...(this.#discardTail(tables, row), this.#seen()),\n        s3UploadId: step.s3UploadId,',
   },
   {
+    name: 'a part lets the count of segments begin anew',
+    file: 'src/relay/append-upload.ts',
+    find: 'const sequence = this.#lastSequence + 1;',
+    replace: 'const sequence = (this.#tail.at(-1)?.sequence ?? 0) + 1;',
+  },
+  {
     name: 'a tail’s segments are overwritten by the next writer’s',
     file: 'src/relay/tail.ts',
     find: 'token}/',

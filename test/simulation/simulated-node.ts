@@ -7,7 +7,6 @@ import { UploadCompleter } from '../../src/relay/complete-upload.ts';
 import { type CompletionJobDependencies, enqueueCompletion, runCompletionJob } from '../../src/relay/completion-job.ts';
 import { DiscardWorker } from '../../src/relay/discard-worker.ts';
 import { UploadExpirer } from '../../src/relay/expire-uploads.ts';
-import { MemoryBudget } from '../../src/relay/memory-budget.ts';
 import { SpillStore } from '../../src/relay/spill-store.ts';
 import { Sweeper } from '../../src/relay/sweep.ts';
 import { TailMemory } from '../../src/relay/tail-memory.ts';
@@ -24,6 +23,7 @@ import type { FaultRates, Scenario } from './scenario.ts';
 import { type Scheduler, type SimulatedProcess, simulatedContext } from './scheduler.ts';
 import { IDLE_TRANSACTION_MS, SimulatedGate } from './simulated-gate.ts';
 import { type SimulatedBucket, SimulatedS3 } from './simulated-s3.ts';
+import { SqueezedBudget } from './squeezed-budget.ts';
 
 const DISCARD_RECHECK_SECS = 1_800;
 /** More than a run needs: what happens when memory is spent has tests of its own. */
@@ -82,7 +82,8 @@ export class SimulatedNode implements SimulatedProcess {
     const onFailure = (error: unknown) => scheduler.say(`${name} background failure: ${messageOf(error)}`);
     const discards = new DiscardWorker(new MemoryDiscardCatalog(database), storage, onFailure);
     const completer = new UploadCompleter({ database, catalog, storage, clock, end });
-    const budget = new MemoryBudget(BUFFER_BYTES, scenario.partBytes, withoutSpilling(clock), clock.now);
+    const { random } = scheduler;
+    const budget = new SqueezedBudget(BUFFER_BYTES, scenario.partBytes, withoutSpilling(clock), clock.now, random);
     this.relay = new UploadRelay(
       { maxUploadBytes: 1e6, partBytes: scenario.partBytes, maxParts: 1_000, idleBodyMs: 30_000, keyPrefix: '' },
       {
