@@ -43,11 +43,13 @@ export async function findMissingPermissions(storage: TriedStorage, key: string)
   await tries('s3:PutObject', () => storage.putObject(key, payloadFrom([]), {}));
   await tries('s3:GetObject', () => storage.headObject(key));
   const multipart = await tries('s3:PutObject', () => storage.createMultipartUpload(key, {}));
-  await tries('s3:ListBucketMultipartUploads', () => storage.listMultipartUploads(key));
-  if (multipart !== null) {
+  const listed = await tries('s3:ListBucketMultipartUploads', () => storage.listMultipartUploads(key));
+  if (multipart !== null)
     await tries('s3:ListMultipartUploadParts', () => storage.listParts(key, multipart.s3UploadId));
-    await tries('s3:AbortMultipartUpload', () => storage.abortMultipartUpload(key, multipart.s3UploadId));
-  }
+  // Those of starts that were killed here, too. What another node tries at this moment answers it with a 404, not a no.
+  const tried = new Set(listed?.map((it) => it.s3UploadId));
+  if (multipart !== null) tried.add(multipart.s3UploadId);
+  for (const id of tried) await tries('s3:AbortMultipartUpload', () => storage.abortMultipartUpload(key, id));
   await tries('s3:DeleteObject', () => storage.deleteObjects([key]));
   return missing;
 }
