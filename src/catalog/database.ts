@@ -35,8 +35,8 @@ export interface Database {
   readonly db: Db;
   readonly queueConnection: QueueConnection;
   /**
-   * Commits when `work` resolves, rolls back when it rejects. On PGlite nothing else runs meanwhile, so `work` does
-   * nothing but SQL.
+   * Commits when `work` resolves, rolls back when it rejects. On PGlite nothing else runs meanwhile, and on Postgres it
+   * may run more than once (repeated-transaction.ts), so `work` does nothing but SQL.
    */
   transaction<T>(work: (trx: Trx) => Promise<T>): Promise<T>;
   /** Resolves when the database answers; for readiness. */

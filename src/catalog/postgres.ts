@@ -5,6 +5,7 @@ import type { Database } from './database.ts';
 import { DatabaseUnavailableError, databaseErrorCode, translateDatabaseError } from './database-errors.ts';
 import { migrate } from './migrate.ts';
 import { OutagePatience } from './outage-patience.ts';
+import { repeatedTransaction } from './repeated-transaction.ts';
 import type { Schema } from './schema.ts';
 
 export interface PostgresOptions {
@@ -56,7 +57,7 @@ export async function openPostgres(url: string, options: PostgresOptions = {}): 
       connectionTimeoutMillis: connectTimeoutMs,
       application_name: 'tus-relay-queue',
     },
-    transaction: (work) => db.transaction().execute(work),
+    transaction: (work) => repeatedTransaction(db, work),
     ping: () => ping(pool),
     poolFigures: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close,

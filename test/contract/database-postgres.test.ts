@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
+import type { Database } from '../../src/catalog/database.ts';
 import { DatabaseUnavailableError } from '../../src/catalog/database-errors.ts';
 import { openPostgres, type PostgresOptions } from '../../src/catalog/postgres.ts';
 import { StartError } from '../../src/errors.ts';
@@ -141,3 +142,44 @@ async function freePort(): Promise<number> {
   await new Promise((resolve) => server.close(resolve));
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
+
+/** A transaction that writes a row, and then meets with what `trouble` says the first time. */
+async function insertWithTrouble(database: Database, trouble: RawBuilder<unknown>): Promise<number> {
+  let runs = 0;
+  await database.transaction(async (trx) => {
+    runs += 1;
+    await sql`INSERT INTO discards (upload_id, object_key) VALUES (gen_random_uuid(), 'troubled')`.execute(trx);
+    if (runs === 1) await trouble.execute(trx);
+  });
+  const { rows } = await sql<{ n: number }>`SELECT count(*) AS n FROM discards WHERE object_key = 'troubled'`.execute(
+    database.db,
+  );
+  assert.equal(rows[0]?.n, 1, 'recorded once');
+  return runs;
+}
+
+for (const [name, trouble] of [
+  ['serialization failure', sql`DO $$ BEGIN RAISE EXCEPTION 'race' USING ERRCODE = '40001'; END $$`],
+  ['deadlock', sql`DO $$ BEGIN RAISE EXCEPTION 'race' USING ERRCODE = '40P01'; END $$`],
+  ['connection lost before the commit', sql`SELECT pg_terminate_backend(pg_backend_pid())`],
+] as const) {
+  test(`a transaction with a ${name} is run again`, { skip }, async (t) => {
+    const { database } = await open(t);
+    assert.equal(await insertWithTrouble(database, trouble), 2);
+  });
+}
+
+test('a transaction is not run again for an error of its own, nor for ever', { skip }, async (t) => {
+  const { database } = await open(t);
+  let runs = 0;
+  const count = (trouble: RawBuilder<unknown>) =>
+    database.transaction(async (trx) => {
+      runs += 1;
+      await trouble.execute(trx);
+    });
+  await assert.rejects(count(sql`SELECT 1 / 0`), /division by zero/);
+  assert.equal(runs, 1);
+  const race = sql`DO $$ BEGIN RAISE EXCEPTION 'race' USING ERRCODE = '40001'; END $$`;
+  await assert.rejects(count(race), DatabaseUnavailableError);
+  assert.equal(runs, 4);
+});
