@@ -11,7 +11,7 @@ import { BucketMarker } from '../relay/bucket-marker.ts';
 import { DeepSweeper, type DeepSweepReport } from '../relay/deep-sweep.ts';
 import type { DiscardWorker } from '../relay/discard-worker.ts';
 import { UploadExpirer } from '../relay/expire-uploads.ts';
-import { type SweepCounts, Sweeper } from '../relay/sweep.ts';
+import { nothingSwept, type SweepCounts, Sweeper } from '../relay/sweep.ts';
 import type { MultipartPrefixLister, ObjectStorage } from '../s3/object-storage.ts';
 
 export interface SweepRequest {
@@ -83,7 +83,7 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
   const deepSweeper = new DeepSweeper({ sweeps, marker, storage, discards, keyPrefix, now: Date.now });
 
   async function runSweep(request: SweepRequest, signal?: AbortSignal): Promise<SweepReport> {
-    const report: SweepReport = { request, counts: nothingDue(), deep: null, failures: [] };
+    const report: SweepReport = { request, counts: nothingSwept(), deep: null, failures: [] };
     try {
       if (request.dryRun) {
         report.counts = { ...(await sweeps.countDue()), adopted: 0 };
@@ -102,8 +102,4 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
   }
 
   return { sweeper, runSweep };
-}
-
-function nothingDue(): SweepCounts {
-  return { expired: 0, adopted: 0, completionsResumed: 0, removed: 0, rechecked: 0, purged: 0 };
 }

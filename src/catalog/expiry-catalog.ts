@@ -4,6 +4,7 @@
  */
 import { type RawBuilder, sql } from 'kysely';
 import type { Database, Trx } from './database.ts';
+import { fromNow } from './from-now.ts';
 import { toUploadRecord, type UploadRecord, type UploadRow, uploadColumns } from './upload-record.ts';
 
 /** An upload as it was looked at: a writer that has come back since may have moved it to another key. */
@@ -30,7 +31,7 @@ export class ExpiryCatalog {
   }
 
   get #recheck(): RawBuilder<Date> {
-    return sql`(now() + make_interval(secs => ${this.#discardRecheckSecs}))`;
+    return fromNow(this.#discardRecheckSecs);
   }
 
   /**

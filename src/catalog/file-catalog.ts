@@ -2,6 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { RelayError } from '../errors.ts';
 import type { Database, Trx } from './database.ts';
 import { decodeFileCursor, encodeFileCursor } from './file-cursor.ts';
+import { fromNow } from './from-now.ts';
 import type { Schema } from './schema.ts';
 
 /** A stored file, in the program's words. */
@@ -208,7 +209,7 @@ export class FileCatalog {
 
   async #insertDiscards(trx: Trx, uploadId: string, objectKeys: readonly string[]): Promise<void> {
     if (objectKeys.length === 0) return;
-    const recheckAt = sql<Date>`now() + make_interval(secs => ${this.#recheckSecs})`;
+    const recheckAt = fromNow(this.#recheckSecs);
     await trx
       .insertInto('discards')
       .values(

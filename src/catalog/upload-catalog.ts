@@ -6,6 +6,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import type { Database, Db, Trx } from './database.ts';
 import { insertMovedFile, type NewFile } from './file-catalog.ts';
+import { fromNow } from './from-now.ts';
 import type { UploadProtocol } from './schema.ts';
 import { toUploadRecord, type UploadRecord, type UploadRow, uploadColumns } from './upload-record.ts';
 
@@ -100,11 +101,11 @@ export class UploadCatalog {
   }
 
   get #expiry(): RawBuilder<Date> {
-    return sql`(now() + make_interval(secs => ${this.#settings.uploadExpiresSecs}))`;
+    return fromNow(this.#settings.uploadExpiresSecs);
   }
 
   get #recheck(): RawBuilder<Date> {
-    return sql`(now() + make_interval(secs => ${this.#settings.discardRecheckSecs}))`;
+    return fromNow(this.#settings.discardRecheckSecs);
   }
 
   async create(upload: NewUpload, db: Db = this.#db): Promise<UploadRecord> {

@@ -10,6 +10,7 @@ const SPILLED_BLOCKS = SPILLED_HELD_BYTES / LARGEST_BLOCK_BYTES;
 const WINDOW_BYTES = SPILLED_HELD_BYTES - LARGEST_BLOCK_BYTES;
 /** Fewer bytes wait for more: a slow client's chunks would each be a call to the file system. */
 const WORTH_WRITING_BYTES = WINDOW_BYTES / 2;
+
 /** A buffer was sealed or released while a chunk waited for room in it: the chunk is not in it. */
 export class BufferClosedError extends Error {
   override readonly name = 'BufferClosedError';

@@ -95,7 +95,7 @@ export class Sweeper {
 
   /** As many turns as there is work for, or until one makes no headway. */
   async sweepToTheEnd(signal?: AbortSignal): Promise<SweepResult> {
-    const counts = nothing();
+    const counts = nothingSwept();
     for (;;) {
       const { left, failures, more, ...turn } = await this.#turn(signal);
       for (const kind of KINDS) counts[kind] += turn.counts[kind];
@@ -140,7 +140,7 @@ export class Sweeper {
       rechecked: async () => toStep(await discards.recheck(MAX_BATCHES, signal)),
       purged: () => this.#purge(signal),
     };
-    const counts = nothing();
+    const counts = nothingSwept();
     const failures: Error[] = [];
     let left = 0;
     let more = false;
@@ -224,7 +224,7 @@ const STEPS = [
 ] as const satisfies (keyof SweepCounts)[];
 const KINDS = [...STEPS, 'adopted'] as const satisfies (keyof SweepCounts)[];
 
-function nothing(): SweepCounts {
+export function nothingSwept(): SweepCounts {
   return { expired: 0, adopted: 0, completionsResumed: 0, removed: 0, rechecked: 0, purged: 0 };
 }
 
