@@ -47,11 +47,14 @@ export async function headUpload(
 
 async function lookThroughOutage(relay: UploadRelay, uploadId: string, signal: AbortSignal) {
   const until = systemClock.now() + OUTAGE_WAIT_MS;
-  const answered = new AbortController();
-  const hang = systemClock.sleep(HANG_WAIT_MS, AbortSignal.any([answered.signal, signal])).then(() => {
-    throw new OffsetUnknownError(new UnavailableError('database', 'the database does not answer'));
-  });
+  signal.throwIfAborted();
+  const { promise: hang, reject: giveUp } = Promise.withResolvers<never>();
   hang.catch(() => {});
+  const onAbort = () => giveUp(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  const timer = setTimeout(() => {
+    giveUp(new OffsetUnknownError(new UnavailableError('database', 'the database does not answer')));
+  }, HANG_WAIT_MS);
   try {
     for (;;) {
       try {
@@ -63,6 +66,7 @@ async function lookThroughOutage(relay: UploadRelay, uploadId: string, signal: A
       }
     }
   } finally {
-    answered.abort();
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
   }
 }
