@@ -4,6 +4,7 @@ import type { Database, Trx } from './database.ts';
 import { decodeFileCursor, encodeFileCursor } from './file-cursor.ts';
 import { fromNow } from './from-now.ts';
 import type { Schema } from './schema.ts';
+import { thumbnailKeys } from './thumbnail-keys.ts';
 
 /** A stored file, in the program's words. */
 export interface FileRecord {
@@ -168,10 +169,8 @@ export class FileCatalog {
   /**
    * For an earlier try that may have stored thumbnails and died before it could say so, when the file has been deleted
    * since: makes discards of them. Does nothing while the file is there.
-   *
-   * @param suffixes what the keys of thumbnails have after the file's own
    */
-  async discardOrphanedThumbnails(fileId: string, suffixes: readonly string[]): Promise<void> {
+  async discardOrphanedThumbnails(fileId: string): Promise<void> {
     await this.#database.transaction(async (trx) => {
       await lockUpload(trx, fileId);
       const upload = await trx
@@ -182,11 +181,7 @@ export class FileCatalog {
         .where('files.id', 'is', null)
         .executeTakeFirst();
       if (upload === undefined) return;
-      await this.#insertDiscards(
-        trx,
-        fileId,
-        suffixes.map((suffix) => `${upload.object_key}${suffix}`),
-      );
+      await this.#insertDiscards(trx, fileId, thumbnailKeys(upload.object_key));
     });
   }
 
@@ -220,8 +215,8 @@ export class FileCatalog {
 }
 
 /**
- * Whoever deletes a file holds its upload's row, reads its thumbnails and only then deletes it; without the same lock
- * thumbnails recorded in between would vanish from the catalog and stay in S3.
+ * Whoever deletes a file holds its upload's row. With the same lock, thumbnails are recorded either before that, and are
+ * discarded with the file, or after it, when there is no file any more and who made them is told so.
  */
 async function lockUpload(trx: Trx, uploadId: string): Promise<void> {
   await trx.selectFrom('uploads').select('id').where('id', '=', uploadId).forShare().execute();

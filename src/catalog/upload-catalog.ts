@@ -8,6 +8,7 @@ import type { Database, Db, Trx } from './database.ts';
 import { insertMovedFile, type NewFile } from './file-catalog.ts';
 import { fromNow } from './from-now.ts';
 import type { UploadProtocol } from './schema.ts';
+import { thumbnailKeys } from './thumbnail-keys.ts';
 import { toUploadRecord, type UploadRecord, type UploadRow, uploadColumns } from './upload-record.ts';
 
 export interface UploadCatalogSettings {
@@ -392,24 +393,38 @@ export class UploadCatalog {
     });
   }
 
-  /** The row is locked. Everything that the upload has in S3 becomes a discard of this transaction (V5). */
+  /**
+   * The row is locked. Everything that the upload has in S3 becomes a discard of this transaction (V5).
+   *
+   * A file's thumbnails are discarded whatever the rows say: a job stores them before it records them, and may have died
+   * in between. Where there ever was such a job it may still be storing one, so they are looked at once more. Of other
+   * files they are two more names in the one request that deletes the object.
+   */
   async #end(trx: Trx, row: EndingRow, state: 'terminated' | 'lost' | 'failed'): Promise<EndedUpload> {
     const recheck = row.late_requests ? this.#recheck : sql`NULL`;
     const scope = row.late_requests ? 'key' : 'object';
     await sql`UPDATE uploads SET state = ${state}, writer = NULL, ended_at = now() WHERE id = ${row.id}`.execute(trx);
-    await sql`
+    const files = await sql`
       WITH tail AS (DELETE FROM upload_tails WHERE upload_id = ${row.id} RETURNING object_key),
         parts AS (DELETE FROM upload_parts WHERE upload_id = ${row.id} RETURNING copy_key),
-        variants AS (DELETE FROM file_variants WHERE file_id = ${row.id} RETURNING object_key)
-      INSERT INTO discards (upload_id, object_key, scope, s3_upload_id, recheck_at)
-      SELECT ${row.id}::uuid, object_key, 'object', NULL, ${recheck}::timestamptz FROM tail
-      UNION ALL SELECT ${row.id}::uuid, copy_key, 'object', NULL, ${recheck}::timestamptz FROM parts
-        WHERE copy_key IS NOT NULL
-      UNION ALL SELECT ${row.id}::uuid, object_key, 'object', NULL, ${recheck}::timestamptz FROM variants
-      UNION ALL SELECT ${row.id}::uuid, ${row.object_key}::text, ${scope}::text,
-        ${row.state === 'finished' ? null : row.s3_upload_id}::text, ${recheck}::timestamptz
-    `.execute(trx);
-    const files = await sql`DELETE FROM files WHERE id = ${row.id} RETURNING id`.execute(trx);
+        variants AS (DELETE FROM file_variants WHERE file_id = ${row.id} RETURNING object_key),
+        file AS (
+          DELETE FROM files WHERE id = ${row.id}
+          RETURNING id, thumbnails_pending OR width IS NOT NULL OR problem IS NOT NULL AS had_job
+        ), thumbnails AS (
+          SELECT object_key FROM variants
+          UNION SELECT unnest(ARRAY[${sql.join(thumbnailKeys(row.object_key))}]::text[]) FROM file
+        ), discarded AS (
+          INSERT INTO discards (upload_id, object_key, scope, s3_upload_id, recheck_at)
+          SELECT ${row.id}::uuid, object_key, 'object', NULL, ${recheck}::timestamptz FROM tail
+          UNION ALL SELECT ${row.id}::uuid, copy_key, 'object', NULL, ${recheck}::timestamptz FROM parts
+            WHERE copy_key IS NOT NULL
+          UNION ALL SELECT ${row.id}::uuid, t.object_key, 'object', NULL,
+            CASE WHEN file.had_job THEN ${this.#recheck} ELSE ${recheck}::timestamptz END FROM thumbnails t, file
+          UNION ALL SELECT ${row.id}::uuid, ${row.object_key}::text, ${scope}::text,
+            ${row.state === 'finished' ? null : row.s3_upload_id}::text, ${recheck}::timestamptz
+        )
+      SELECT id FROM file`.execute(trx);
     return { uploadId: row.id, hadFile: files.rows.length > 0 };
   }
 

@@ -1,16 +1,11 @@
 import type { FileCatalog, FileRecord, FileVariant } from '../catalog/file-catalog.ts';
+import { thumbnailKey } from '../catalog/thumbnail-keys.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 import type { EventBus } from './event-bus.ts';
 import type { RunningJob } from './job-queue.ts';
 import type { JobData } from './queues.ts';
 import type { ThumbnailMaker } from './thumbnail-maker.ts';
-import {
-  imageTooBig,
-  MAX_IMAGE_BYTES,
-  THUMBNAIL_SIZES,
-  type Thumbnail,
-  UnusableImageError,
-} from './thumbnail-terms.ts';
+import { imageTooBig, MAX_IMAGE_BYTES, type Thumbnail, UnusableImageError } from './thumbnail-terms.ts';
 
 export interface ThumbnailJobParts {
   files: Pick<FileCatalog, 'findFile' | 'setThumbnails' | 'setProblem' | 'discardOrphanedThumbnails'>;
@@ -21,7 +16,6 @@ export interface ThumbnailJobParts {
   kickDiscards(): void;
 }
 
-const SUFFIXES = THUMBNAIL_SIZES.map((size) => thumbnailSuffix(size));
 /** A thumbnail never changes: its key belongs to one upload, and an upload's bytes are what they are. */
 const CACHE_CONTROL = 'public, max-age=31536000, immutable';
 const GAVE_UP = 'No preview: it could not be made, although it was tried many times.';
@@ -49,6 +43,8 @@ export async function runThumbnailJob(
     const made = await parts.maker.make(image, signal);
     const variants: FileVariant[] = [];
     for (const thumbnail of made.thumbnails) {
+      // What is stored long after this look would come after the last look for it: a process may have been paused.
+      if ((await parts.files.findFile(fileId)) === null) return leaveNothingBehind(fileId, parts);
       variants.push(await storeThumbnail(file, thumbnail, parts.storage, signal));
     }
     if (await parts.files.setThumbnails(fileId, { width: made.width, height: made.height, variants })) {
@@ -69,11 +65,6 @@ export async function runThumbnailFailedJob(
 ): Promise<void> {
   if ((await parts.files.findFile(fileId)) === null) return leaveNothingBehind(fileId, parts);
   await recordProblem(fileId, GAVE_UP, parts);
-}
-
-/** What the key of a thumbnail has after the file's own. */
-export function thumbnailSuffix(size: number): string {
-  return `_thumb_${size}`;
 }
 
 /** As many bytes as the record says. @throws when the object has more or fewer */
@@ -103,7 +94,7 @@ async function storeThumbnail(
   signal: AbortSignal,
 ): Promise<FileVariant> {
   signal.throwIfAborted();
-  const objectKey = `${file.objectKey}${thumbnailSuffix(size)}`;
+  const objectKey = thumbnailKey(file.objectKey, size);
   const headers = { contentType: 'image/webp', contentDisposition: 'inline', cacheControl: CACHE_CONTROL };
   await storage.putObject(objectKey, { bytes: bytes.length, read: () => [bytes] }, headers, { signal });
   return { size, objectKey, bytes: bytes.length, width, height };
@@ -115,6 +106,6 @@ async function recordProblem(fileId: string, problem: string, parts: ThumbnailJo
 
 /** The file has been deleted; an earlier run may have stored thumbnails of which no record speaks. */
 async function leaveNothingBehind(fileId: string, parts: ThumbnailJobParts): Promise<void> {
-  await parts.files.discardOrphanedThumbnails(fileId, SUFFIXES);
+  await parts.files.discardOrphanedThumbnails(fileId);
   parts.kickDiscards();
 }

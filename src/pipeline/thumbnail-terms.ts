@@ -1,7 +1,6 @@
 /** What is agreed on about thumbnails by those who make them and those who have them made, who never load a decoder. */
+import type { THUMBNAIL_SIZES } from '../catalog/thumbnail-keys.ts';
 
-/** Pixels of the squares that they fit into, smallest first. */
-export const THUMBNAIL_SIZES = [128, 512] as const;
 export const MAX_IMAGE_BYTES = 100 * 1024 * 1024;
 export const MAX_IMAGE_PIXELS = 100_000_000;
 

@@ -4,12 +4,12 @@
  * limited to a process of its own: only thumbnail-worker.ts loads this, and with it the decoder.
  */
 import sharp, { type Metadata, type Sharp } from 'sharp';
+import { THUMBNAIL_SIZES } from '../catalog/thumbnail-keys.ts';
 import {
   imageTooBig,
   MAX_IMAGE_BYTES,
   MAX_IMAGE_PIXELS,
   type MadeThumbnails,
-  THUMBNAIL_SIZES,
   type Thumbnail,
   UnusableImageError,
 } from './thumbnail-terms.ts';

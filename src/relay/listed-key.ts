@@ -2,7 +2,7 @@
 import type { ListedObject } from '../catalog/sweep-catalog.ts';
 
 const UUID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
-/** object-key.ts, and what is hung on it: tail.ts, part-uploader.ts, thumbnail-job.ts (whose sizes may change). */
+/** object-key.ts, and what is hung on it: tail.ts, part-uploader.ts, thumbnail-keys.ts (whose sizes may change). */
 const KEY = new RegExp(
   `^(?<base>uploads/[^/]+/\\d{4}/\\d{2}/\\d{2}/(?<keyId>${UUID}))` +
     `(?:\\.(?<kind>tail|copy)/(?<token>${UUID})/\\d+|(?<thumbnail>_thumb_\\d{1,4}))?$`,

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
+import type { Database } from '../../src/catalog/database.ts';
 import { DiscardCatalog } from '../../src/catalog/discard-catalog.ts';
 import { FileCatalog, type FileRecord } from '../../src/catalog/file-catalog.ts';
+import { thumbnailKeys } from '../../src/catalog/thumbnail-keys.ts';
 import { UploadCatalog } from '../../src/catalog/upload-catalog.ts';
 import { RelayError } from '../../src/errors.ts';
 import { addStoredFile, type FileWishes } from '../support/stored-files.ts';
 import { forEachTestDatabase } from '../support/test-database.ts';
-
-const SUFFIXES = ['_thumb_128', '_thumb_512'];
 
 forEachTestDatabase((kind, open) => {
   const setUp = async (t: TestContext) => {
@@ -146,15 +146,44 @@ forEachTestDatabase((kind, open) => {
     const { database, files, uploads, add, discardedKeys } = await setUp(t);
     const { fileId, objectKey } = await add({ thumbnailsPending: true });
     await uploads.terminate(fileId);
+    await forgetDiscards(database);
     assert.equal(await files.setThumbnails(fileId, thumbnailsOf(objectKey)), false);
     assert.equal(await files.findFile(fileId), null);
-    assert.deepEqual(await discardedKeys(), [objectKey, ...SUFFIXES.map((suffix) => `${objectKey}${suffix}`)]);
+    assert.deepEqual(await discardedKeys(), thumbnailKeys(objectKey));
     const rows = await database.db
       .selectFrom('discards')
       .select('recheck_at')
       .where('object_key', 'like', '%thumb%')
       .execute();
     for (const { recheck_at } of rows) assert.ok((recheck_at?.getTime() ?? 0) > Date.now() + 1_000_000);
+  });
+
+  test(`${kind}: a deleted file takes its thumbnails along, on record or not, and a second look where there was a job`, async (t) => {
+    const { database, files, uploads, add } = await setUp(t);
+    const discards = async () => {
+      const rows = await database.db.selectFrom('discards').selectAll().orderBy('object_key').execute();
+      await forgetDiscards(database);
+      return rows.map((row) => [row.object_key, row.scope, row.recheck_at === null ? 'once' : 'twice']);
+    };
+    const both = (key: string, looks: string) => thumbnailKeys(key).map((it) => [it, 'object', looks]);
+
+    const pending = await add({ thumbnailsPending: true });
+    await uploads.terminate(pending.fileId);
+    assert.deepEqual(await discards(), [[pending.objectKey, 'object', 'once'], ...both(pending.objectKey, 'twice')]);
+
+    const made = await add({ thumbnailsPending: true });
+    await files.setThumbnails(made.fileId, thumbnailsOf(made.objectKey));
+    await uploads.terminate(made.fileId);
+    assert.deepEqual(await discards(), [[made.objectKey, 'object', 'once'], ...both(made.objectKey, 'twice')]);
+
+    const broken = await add({ thumbnailsPending: true });
+    await files.setProblem(broken.fileId, 'It is broken.');
+    await uploads.terminate(broken.fileId);
+    assert.deepEqual(await discards(), [[broken.objectKey, 'object', 'once'], ...both(broken.objectKey, 'twice')]);
+
+    const text = await add();
+    await uploads.terminate(text.fileId);
+    assert.deepEqual(await discards(), [[text.objectKey, 'object', 'once'], ...both(text.objectKey, 'once')]);
   });
 
   test(`${kind}: recorded at the moment of the deletion, thumbnails are either the file’s or discards`, async (t) => {
@@ -168,7 +197,7 @@ forEachTestDatabase((kind, open) => {
       ];
       await Promise.all((round % 2 === 0 ? actions : actions.toReversed()).map((action) => action()));
       const discarded = await discardedKeys();
-      for (const suffix of SUFFIXES) assert.ok(discarded.includes(`${objectKey}${suffix}`), `round ${round} ${suffix}`);
+      for (const key of thumbnailKeys(objectKey)) assert.ok(discarded.includes(key), `round ${round} ${key}`);
       assert.equal(await files.findFile(fileId), null);
       const left = await database.db.selectFrom('file_variants').selectAll().execute();
       assert.deepEqual(left, []);
@@ -176,14 +205,15 @@ forEachTestDatabase((kind, open) => {
   });
 
   test(`${kind}: orphans are discarded only when the file is gone`, async (t) => {
-    const { files, uploads, add, discardedKeys } = await setUp(t);
+    const { database, files, uploads, add, discardedKeys } = await setUp(t);
     const { fileId, objectKey } = await add({ thumbnailsPending: true });
-    await files.discardOrphanedThumbnails(fileId, SUFFIXES);
-    await files.discardOrphanedThumbnails(randomUUID(), SUFFIXES);
+    await files.discardOrphanedThumbnails(fileId);
+    await files.discardOrphanedThumbnails(randomUUID());
     assert.deepEqual(await discardedKeys(), []);
     await uploads.terminate(fileId);
-    await files.discardOrphanedThumbnails(fileId, SUFFIXES);
-    assert.deepEqual(await discardedKeys(), [objectKey, ...SUFFIXES.map((suffix) => `${objectKey}${suffix}`)]);
+    await forgetDiscards(database);
+    await files.discardOrphanedThumbnails(fileId);
+    assert.deepEqual(await discardedKeys(), thumbnailKeys(objectKey));
   });
 
   test(`${kind}: a problem is recorded while thumbnails are waited for, and never takes the place of any`, async (t) => {
@@ -213,3 +243,7 @@ forEachTestDatabase((kind, open) => {
     assert.deepEqual([record.problem, record.variants.length], [null, 2]);
   });
 });
+
+async function forgetDiscards({ db }: Database): Promise<void> {
+  await db.deleteFrom('discards').execute();
+}

@@ -1,6 +1,7 @@
 /** The statements of src/catalog/upload-catalog.ts on tables in memory. The contract test holds the two together. */
 import type { Db, Trx } from '../../src/catalog/database.ts';
 import type { NewFile } from '../../src/catalog/file-catalog.ts';
+import { thumbnailKeys } from '../../src/catalog/thumbnail-keys.ts';
 import type {
   Claim,
   CommittedPart,
@@ -318,7 +319,11 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
       s3UploadId: row.state === 'finished' ? null : s3UploadId,
       recheck: lateRequests,
     });
-    return { uploadId, hadFile: tables.files.delete(uploadId) };
+    const hadFile = tables.files.delete(uploadId);
+    // Of files that never had a job, as all are here.
+    const thumbnails = hadFile ? thumbnailKeys(objectKey) : [];
+    for (const key of thumbnails) this.#discard(tables, uploadId, key, { recheck: lateRequests });
+    return { uploadId, hadFile };
   }
 
   /** One conditional UPDATE. */

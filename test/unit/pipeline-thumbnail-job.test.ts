@@ -7,6 +7,7 @@ import { UploadCatalog } from '../../src/catalog/upload-catalog.ts';
 import type { FileEvent } from '../../src/pipeline/event-bus.ts';
 import { runThumbnailFailedJob, runThumbnailJob } from '../../src/pipeline/thumbnail-job.ts';
 import { ThumbnailMaker, ThumbnailWorkerDiedError } from '../../src/pipeline/thumbnail-maker.ts';
+import { DiscardWorker } from '../../src/relay/discard-worker.ts';
 import { S3Error } from '../../src/s3/s3-errors.ts';
 import { MemoryObjectStorage } from '../support/memory-object-storage.ts';
 import { addStoredFile, type FileWishes } from '../support/stored-files.ts';
@@ -20,7 +21,7 @@ const photo = () =>
 const maker = new ThumbnailMaker();
 after(() => maker.close());
 
-async function setUp(t: TestContext, image: Buffer | null = null, wishes: FileWishes = {}) {
+async function setUp(t: TestContext, image: Buffer | null = null, wishes: FileWishes = {}, recheckSecs = 1_800) {
   const database = await openTestDatabase(t);
   const storage = new MemoryObjectStorage();
   const content = image ?? (await photo());
@@ -30,13 +31,19 @@ async function setUp(t: TestContext, image: Buffer | null = null, wishes: FileWi
   });
   await storage.putObject(file.objectKey, { bytes: content.length, read: () => [content] }, {});
   storage.forget();
-  const files = new FileCatalog(database, { discardRecheckSecs: 1800 });
-  const uploads = new UploadCatalog(database, { uploadExpiresSecs: 60, discardRecheckSecs: 1800 });
+  const files = new FileCatalog(database, { discardRecheckSecs: recheckSecs });
+  const uploads = new UploadCatalog(database, { uploadExpiresSecs: 60, discardRecheckSecs: recheckSecs });
   const discards = new DiscardCatalog(database);
   const events: FileEvent[] = [];
   let kicks = 0;
   const parts = {
-    ...{ files, storage, maker },
+    files: {
+      findFile: files.findFile.bind(files),
+      setThumbnails: files.setThumbnails.bind(files),
+      setProblem: files.setProblem.bind(files),
+      discardOrphanedThumbnails: files.discardOrphanedThumbnails.bind(files),
+    },
+    ...{ storage, maker },
     events: { publish: (event: FileEvent) => events.push(event) },
     kickDiscards: () => {
       kicks += 1;
@@ -49,6 +56,10 @@ async function setUp(t: TestContext, image: Buffer | null = null, wishes: FileWi
     run: (signal?: AbortSignal) => runThumbnailJob(job(signal), parts),
     /** Keys beside the file's own. */
     extraKeys: () => [...storage.objects.keys()].filter((key) => key !== file.objectKey).sort(),
+    sweeper: () =>
+      new DiscardWorker(discards, storage, (error) => {
+        throw error;
+      }),
     discardedKeys: async () => (await discards.findUndone(100)).map((discard) => discard.objectKey).sort(),
   };
 }
@@ -178,12 +189,79 @@ test('an object that is not as long as its record says is no broken image: the r
   assert.equal((await setup.files.getFile(setup.file.fileId)).problem, null);
 });
 
+/** A run that stores what it makes and ends before it can record it, as when its process is killed. */
+async function dieBeforeRecord(setup: Awaited<ReturnType<typeof setUp>>): Promise<void> {
+  const files = { ...setup.parts.files, setThumbnails: () => Promise.reject(new Error('killed')) };
+  await assert.rejects(runThumbnailJob(setup.job(), { ...setup.parts, files }), /killed/);
+  assert.equal(setup.extraKeys().length, 2);
+}
+
+test('a run that died between storing and recording, then the file is deleted: nothing stays in the bucket', async (t) => {
+  const setup = await setUp(t);
+  await dieBeforeRecord(setup);
+  await setup.uploads.terminate(setup.file.fileId);
+  await setup.sweeper().removeUndone(10);
+  assert.deepEqual([...setup.storage.objects.keys()], []);
+});
+
+test('thumbnails that could not be recorded in any try do not survive their file', async (t) => {
+  const setup = await setUp(t);
+  await dieBeforeRecord(setup);
+  await runThumbnailFailedJob(setup.job(), setup.parts);
+  await setup.uploads.terminate(setup.file.fileId);
+  await setup.sweeper().removeUndone(10);
+  assert.deepEqual([...setup.storage.objects.keys()], []);
+});
+
+test('a run that stores after the deletion and dies: the second look finds it', async (t) => {
+  const setup = await setUp(t, null, {}, 0);
+  setup.storage.fate = async ({ operation, key }) => {
+    if (operation !== 'PutObject' || !key.endsWith('_thumb_128')) return { kind: 'ok' };
+    setup.storage.fate = () => ({ kind: 'ok' });
+    await setup.uploads.terminate(setup.file.fileId);
+    await setup.sweeper().removeUndone(10);
+    assert.deepEqual([...setup.storage.objects.keys()], []);
+    return { kind: 'ok' };
+  };
+  const files = { ...setup.parts.files, discardOrphanedThumbnails: () => Promise.reject(new Error('killed')) };
+  await assert.rejects(runThumbnailJob(setup.job(), { ...setup.parts, files }), /killed/);
+  assert.deepEqual(setup.extraKeys(), [`${setup.file.objectKey}_thumb_128`]);
+  await setup.sweeper().recheck(10);
+  assert.deepEqual([...setup.storage.objects.keys()], []);
+});
+
+test('a file that is deleted while its image is decoded: none of its thumbnails is stored', async (t) => {
+  const setup = await setUp(t);
+  const maker = {
+    make: async (...image: Parameters<ThumbnailMaker['make']>) => {
+      const made = await setup.parts.maker.make(...image);
+      await setup.uploads.terminate(setup.file.fileId);
+      return made;
+    },
+  };
+  await runThumbnailJob(setup.job(), { ...setup.parts, maker });
+  assert.deepEqual(setup.storage.counts(), { GetObject: 1 });
+  assert.equal(setup.kicks(), 1);
+  assert.deepEqual(setup.events, []);
+});
+
+test('to delete a file that is no image costs one request', async (t) => {
+  const setup = await setUp(t, null, { detectedType: 'text/plain', thumbnailsPending: false }, 0);
+  await setup.uploads.terminate(setup.file.fileId);
+  await setup.sweeper().removeUndone(10);
+  await setup.sweeper().recheck(10);
+  assert.deepEqual(setup.storage.counts(), { DeleteObjects: 1 });
+  assert.deepEqual([...setup.storage.objects.keys()], []);
+});
+
 test('a file that was deleted before: nothing is made, and what an earlier run left is discarded', async (t) => {
   const setup = await setUp(t);
   await setup.uploads.terminate(setup.file.fileId);
+  await setup.sweeper().removeUndone(10);
+  setup.storage.forget();
   await setup.run();
   const key = setup.file.objectKey;
-  assert.deepEqual(await setup.discardedKeys(), [key, `${key}_thumb_128`, `${key}_thumb_512`]);
+  assert.deepEqual(await setup.discardedKeys(), [`${key}_thumb_128`, `${key}_thumb_512`]);
   assert.equal(setup.kicks(), 1);
   assert.deepEqual(setup.events, []);
   assert.deepEqual(setup.storage.counts(), {});
@@ -242,7 +320,8 @@ test('the dead letter leaves a sentence, unless the thumbnails are there after a
 test('the dead letter of a deleted file discards what its tries may have left', async (t) => {
   const setup = await setUp(t);
   await setup.uploads.terminate(setup.file.fileId);
+  await setup.sweeper().removeUndone(10);
   await runThumbnailFailedJob(setup.job(), setup.parts);
-  assert.equal((await setup.discardedKeys()).length, 3);
+  assert.equal((await setup.discardedKeys()).length, 2);
   assert.equal(setup.kicks(), 1);
 });
