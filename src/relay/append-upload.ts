@@ -17,7 +17,7 @@ import { PartBuffer } from './part-buffer.ts';
 import { fitsOnePart, tailBytes, wholeParts } from './part-plan.ts';
 import { PartUploader, storeUnnamed } from './part-uploader.ts';
 import { UploadSizeExceededError } from './relay-errors.ts';
-import { loadTail, MAX_TAIL_SEGMENTS, segmentKey, TailDamagedError } from './tail.ts';
+import { demandWholeTail, MAX_TAIL_SEGMENTS, openSegments, segmentKey, TailDamagedError } from './tail.ts';
 import type { TailMemory } from './tail-memory.ts';
 import type { EndOfBytes, UploadLedger } from './upload-ledger.ts';
 
@@ -237,9 +237,12 @@ class Append {
       };
       await storeUnnamed(this.#ledger, clock, () => storage.putObject(segment.objectKey, payload, {}));
       await this.#ledger.commitTail(segment, replacesTail, isEnd);
-      const before = this.#tail.map((it) => it.objectKey);
       this.#tail = [...this.#tail, segment];
-      tails.remember(uploadId, segment.objectKey, payload, before);
+      tails.remember(
+        uploadId,
+        this.#tail.map((it) => it.objectKey),
+        payload,
+      );
     } catch (error) {
       payload.release();
       throw error;
@@ -263,17 +266,14 @@ class Append {
   /** Puts the stored tail in front of what follows it: from this node's memory, else from S3. */
   async #withTail(rest: HeldPayload | null): Promise<HeldPayload | null> {
     if (this.#tail.length === 0) return rest;
-    const { storage, clock, tails, budget } = this.#dependencies;
+    const { tails } = this.#dependencies;
     const { upload } = this.#ledger;
-    const tail = this.#tail;
     try {
-      const remembered = tails.take(
-        upload.uploadId,
-        tail.map((segment) => segment.objectKey),
-      );
-      const front = remembered ?? (await loadTail(storage, clock, budget, upload, tail));
+      demandWholeTail(upload, this.#tail);
+      const front = await openSegments(this.#dependencies, upload.uploadId, this.#tail);
       this.#tail = [];
-      return rest === null ? front : joinPayloads(front, rest);
+      tails.forget(upload.uploadId);
+      return joinPayloads(rest === null ? front : [...front, rest]);
     } catch (error) {
       rest?.release();
       // Whoever has taken over from us may have taken up the tail, and removed its segments: then nothing is damaged.

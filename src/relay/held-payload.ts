@@ -1,11 +1,10 @@
 import type { Payload } from '../s3/object-storage.ts';
+import { firstBytes } from './chunk-list.ts';
 
 /** Bytes that wait in memory of the budget, or in a spill file, until somebody lets go of them. */
 export interface HeldPayload extends Payload {
   /** All of it is in memory, so that `read` gives plain chunks and never waits for a disk. */
   readonly inMemory: boolean;
-  /** Real memory that it holds of the budget: whole blocks, not only what is used of them. */
-  readonly heldBytes: number;
   /** The first bytes, at most `count`, for telling the content's type. */
   head(count: number): Uint8Array | Promise<Uint8Array>;
   /** From now on the memory may be taken back whenever somebody needs it: see TailMemory. @returns false when it cannot */
@@ -16,68 +15,57 @@ export interface HeldPayload extends Payload {
   release(): void;
 }
 
-/** One payload after the other, as one. Its release releases both. */
-export function joinPayloads(first: HeldPayload, second: HeldPayload): HeldPayload {
-  return new JoinedPayload(first, second);
+/** Payloads one after the other, as one. Whoever gets it has them all: its release releases them. */
+export function joinPayloads(payloads: readonly HeldPayload[]): HeldPayload {
+  const [only] = payloads;
+  return payloads.length === 1 && only !== undefined ? only : new JoinedPayload(payloads);
 }
 
-class JoinedPayload implements HeldPayload {
-  readonly #first: HeldPayload;
-  readonly #second: HeldPayload;
+/** A flat list: joined again and again, for each of thousands of small requests, it is no deeper than after the first. */
+export class JoinedPayload implements HeldPayload {
+  readonly pieces: readonly HeldPayload[];
+  readonly bytes: number;
+  readonly inMemory: boolean;
 
-  constructor(first: HeldPayload, second: HeldPayload) {
-    this.#first = first;
-    this.#second = second;
-  }
-
-  get bytes(): number {
-    return this.#first.bytes + this.#second.bytes;
-  }
-
-  get inMemory(): boolean {
-    return this.#first.inMemory && this.#second.inMemory;
-  }
-
-  get heldBytes(): number {
-    return this.#first.heldBytes + this.#second.heldBytes;
+  constructor(payloads: readonly HeldPayload[]) {
+    this.pieces = payloads.flatMap((payload) => (payload instanceof JoinedPayload ? payload.pieces : [payload]));
+    this.bytes = payloads.reduce((sum, payload) => sum + payload.bytes, 0);
+    this.inMemory = payloads.every((payload) => payload.inMemory);
   }
 
   read(): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
-    const first = this.#first.read();
-    const second = this.#second.read();
-    if (Symbol.iterator in first && Symbol.iterator in second) return [...first, ...second];
-    return oneAfterTheOther(first, second);
+    const readings = this.pieces.map((piece) => piece.read());
+    return readings.every((reading) => Symbol.iterator in reading) ? chunksOf(readings) : oneAfterTheOther(readings);
   }
 
   head(count: number): Uint8Array | Promise<Uint8Array> {
-    const first = this.#first.head(count);
-    const second = this.#second.head(Math.max(0, count - this.#first.bytes));
-    if (first instanceof Uint8Array && second instanceof Uint8Array) return Buffer.concat([first, second]);
-    return Promise.all([first, second]).then((heads) => Buffer.concat(heads));
+    return firstBytes(this.read(), count);
   }
 
   park(): boolean {
-    if (!this.#first.park()) return false;
-    if (this.#second.park()) return true;
-    this.#first.unpark();
+    const kept = this.pieces.findIndex((piece) => !piece.park());
+    if (kept === -1) return true;
+    for (const piece of this.pieces.slice(0, kept)) piece.unpark();
     return false;
   }
 
   unpark(): void {
-    this.#first.unpark();
-    this.#second.unpark();
+    for (const piece of this.pieces) piece.unpark();
   }
 
   release(): void {
-    this.#first.release();
-    this.#second.release();
+    for (const piece of this.pieces) piece.release();
   }
 }
 
+function chunksOf(readings: readonly Iterable<Uint8Array>[]): Uint8Array[] {
+  const chunks: Uint8Array[] = [];
+  for (const reading of readings) for (const chunk of reading) chunks.push(chunk);
+  return chunks;
+}
+
 async function* oneAfterTheOther(
-  first: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  second: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  readings: readonly (Iterable<Uint8Array> | AsyncIterable<Uint8Array>)[],
 ): AsyncGenerator<Uint8Array> {
-  yield* first;
-  yield* second;
+  for (const reading of readings) yield* reading;
 }

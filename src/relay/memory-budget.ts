@@ -184,6 +184,14 @@ export class MemoryBudget {
     return this.take(bytes);
   }
 
+  /** As {@link takeReclaiming}, for memory that is no block, whatever its size. */
+  takeUnpooled(bytes: number): boolean {
+    if (!this.takeReclaiming(bytes)) return false;
+    // Of the size of a block, it was let in in place of a free one.
+    if (this.#used + this.#freeBytes > this.#limit) this.#dropBlock();
+    return true;
+  }
+
   /**
    * A large block, whose memory has been taken. Blocks are used again: allocated anew for every part they would become
    * garbage of the old generation, which is the costly one to collect.
@@ -287,9 +295,7 @@ export class MemoryBudget {
   }
 
   #grantMerge(bytes: number): MergeGrant | null {
-    if (this.takeReclaiming(bytes)) {
-      // It does not take a block, whatever its size.
-      if (this.#used + this.#freeBytes > this.#limit) this.#dropBlock();
+    if (this.takeUnpooled(bytes)) {
       this.#inFlight += bytes;
       return once(() => {
         this.#inFlight -= bytes;

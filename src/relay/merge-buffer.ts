@@ -13,14 +13,12 @@ export class MergeBuffer implements HeldPayload {
   readonly #grant: MergeGrant;
   readonly #memory: Buffer | null;
   readonly #file: SpillFile | null;
-  readonly #heldBytes: number;
   #bytes = 0;
   #writing: Promise<void> = Promise.resolve();
   #released = false;
 
-  private constructor(grant: MergeGrant, heldBytes: number, memory: Buffer | null, file: SpillFile | null) {
+  private constructor(grant: MergeGrant, memory: Buffer | null, file: SpillFile | null) {
     this.#grant = grant;
-    this.#heldBytes = heldBytes;
     this.#memory = memory;
     this.#file = file;
   }
@@ -38,7 +36,7 @@ export class MergeBuffer implements HeldPayload {
     const pieceOnly = await budget.takeForMerge(PIECE_BYTES, signal);
     if (pieceOnly === null) throw new Error('the reserve is smaller than one piece');
     try {
-      return new MergeBuffer(pieceOnly, PIECE_BYTES, null, await budget.spillStore.create());
+      return new MergeBuffer(pieceOnly, null, await budget.spillStore.create());
     } catch (error) {
       pieceOnly.release();
       throw spillSpaceError(error);
@@ -56,15 +54,11 @@ export class MergeBuffer implements HeldPayload {
     signal?: AbortSignal,
   ): Promise<MergeBuffer | null> {
     const grant = await budget.takeForMerge(totalBytes, signal);
-    return grant === null ? null : new MergeBuffer(grant, totalBytes, Buffer.allocUnsafeSlow(totalBytes), null);
+    return grant === null ? null : new MergeBuffer(grant, Buffer.allocUnsafeSlow(totalBytes), null);
   }
 
   get bytes(): number {
     return this.#bytes;
-  }
-
-  get heldBytes(): number {
-    return this.#heldBytes;
   }
 
   get inMemory(): boolean {

@@ -1,26 +1,25 @@
-import { type HeldPayload, joinPayloads } from './held-payload.ts';
+import { compactPayload } from './compact-payload.ts';
+import type { HeldPayload } from './held-payload.ts';
 import type { MemoryBudget, Reclaimable } from './memory-budget.ts';
 
-interface RememberedTail {
-  readonly segmentKeys: readonly string[];
-  readonly payload: HeldPayload;
-}
-
 /**
- * The bytes of tails that this node has written, so that the request which takes a tail up again need not fetch it.
- * They are safe in S3: whenever anybody needs memory, the tail that was longest unused is dropped.
+ * The bytes of tails' segments that this node has written, so that the request which takes them up again need not fetch
+ * them. They are safe in S3: whenever anybody needs memory, what was longest unused is dropped.
+ *
+ * A segment's key is never used for other bytes, by anybody, so each segment is remembered for itself, whatever other
+ * nodes have done to the rest of the tail. What is used is what the catalog's row names.
  */
 export class TailMemory implements Reclaimable {
   readonly #budget: MemoryBudget;
-  /** In the order of their last use. */
-  readonly #tails = new Map<string, RememberedTail>();
+  /** Uploads in the order of their last use; of each the segments, by their keys, oldest first. */
+  readonly #tails = new Map<string, Map<string, HeldPayload>>();
 
   constructor(budget: MemoryBudget) {
     this.#budget = budget;
     budget.remembered = this;
   }
 
-  /** Uploads whose tail is remembered. */
+  /** Uploads of whose tail something is remembered. */
   get size(): number {
     return this.#tails.size;
   }
@@ -28,62 +27,65 @@ export class TailMemory implements Reclaimable {
   /**
    * A segment was stored and committed. Takes its payload over, as it is: the caller does not release it any more.
    *
-   * @param segmentKey object key of the segment
+   * @param segmentKeys of the committed tail: what else was remembered is of no use any more. The last is the segment
    * @param payload the bytes of the segment, sealed
-   * @param keysBefore the segments that the committed tail has in front of this one, in order. When they are not what
-   *   is remembered, the new bytes would be of no use, and nothing is remembered
    */
-  remember(uploadId: string, segmentKey: string, payload: HeldPayload, keysBefore: readonly string[]): void {
-    const before = this.#tails.get(uploadId);
-    const continues = before !== undefined && keysBefore.length > 0 && isSame(before.segmentKeys, keysBefore);
-    if (!continues) this.forget(uploadId);
-    if ((!continues && keysBefore.length > 0) || this.#budget.scarce || !payload.park()) {
-      this.forget(uploadId);
-      payload.release();
+  remember(uploadId: string, segmentKeys: readonly string[], payload: HeldPayload): void {
+    const segmentKey = segmentKeys.at(-1) as string;
+    const segments = this.#tails.get(uploadId) ?? new Map<string, HeldPayload>();
+    this.#tails.delete(uploadId);
+    const current = new Set(segmentKeys);
+    for (const [key, old] of segments) if (!current.has(key)) this.#drop(segments, key, old);
+    if (segments.size > 0) this.#tails.set(uploadId, segments);
+    const kept = this.#budget.scarce ? null : compactPayload(this.#budget, payload);
+    if (!kept?.park()) {
+      (kept ?? payload).release();
       return;
     }
-    this.#tails.delete(uploadId);
-    this.#tails.set(uploadId, {
-      segmentKeys: [...keysBefore, segmentKey],
-      payload: continues ? joinPayloads(before.payload, payload) : payload,
-    });
+    segments.set(segmentKey, kept);
+    this.#tails.set(uploadId, segments);
   }
 
   /**
-   * Gives a tail's bytes away, to be sent now: until the caller releases them nobody can reclaim their memory.
+   * Gives away what is remembered of these segments, to be sent now: until the caller releases it nobody can reclaim
+   * its memory.
    *
-   * @param segmentKeys of the tail as the catalog's row has it, in order
-   * @returns null when exactly these are not remembered
+   * @param segmentKeys as the catalog's row has them
+   * @returns for each its bytes; null: not remembered
    */
-  take(uploadId: string, segmentKeys: readonly string[]): HeldPayload | null {
-    const tail = this.#tails.get(uploadId);
-    if (tail === undefined) return null;
-    if (!isSame(tail.segmentKeys, segmentKeys)) {
-      this.forget(uploadId);
-      return null;
-    }
-    this.#tails.delete(uploadId);
-    tail.payload.unpark();
-    return tail.payload;
+  take(uploadId: string, segmentKeys: readonly string[]): (HeldPayload | null)[] {
+    const segments = this.#tails.get(uploadId);
+    return segmentKeys.map((key) => {
+      const payload = segments?.get(key);
+      if (segments === undefined || payload === undefined) return null;
+      segments.delete(key);
+      if (segments.size === 0) this.#tails.delete(uploadId);
+      payload.unpark();
+      return payload;
+    });
   }
 
-  /** The upload ended, or somebody else writes it. */
+  /** The upload ended, or nothing of its tail is left. */
   forget(uploadId: string): void {
-    const tail = this.#tails.get(uploadId);
-    if (tail === undefined) return;
+    const segments = this.#tails.get(uploadId);
     this.#tails.delete(uploadId);
-    tail.payload.release();
+    for (const payload of segments?.values() ?? []) payload.release();
   }
 
+  /** The oldest segment of the tail that was longest unused: of a tail, the newest are merged first. */
   reclaim(): boolean {
-    for (const uploadId of this.#tails.keys()) {
-      this.forget(uploadId);
-      return true;
+    for (const [uploadId, segments] of this.#tails) {
+      for (const [key, payload] of segments) {
+        this.#drop(segments, key, payload);
+        if (segments.size === 0) this.#tails.delete(uploadId);
+        return true;
+      }
     }
     return false;
   }
-}
 
-function isSame(some: readonly string[], others: readonly string[]): boolean {
-  return some.length === others.length && some.every((key, i) => key === others[i]);
+  #drop(segments: Map<string, HeldPayload>, segmentKey: string, payload: HeldPayload): void {
+    segments.delete(segmentKey);
+    payload.release();
+  }
 }

@@ -15,6 +15,7 @@ import { MergeBuffer } from './merge-buffer.ts';
 import { tailBytes } from './part-plan.ts';
 import { withS3Retry } from './s3-retry.ts';
 import { SpillSpaceError } from './spill-store.ts';
+import type { TailMemory } from './tail-memory.ts';
 
 /** With this many segments the next PATCH rewrites them as one. */
 export const MAX_TAIL_SEGMENTS = 64;
@@ -42,27 +43,73 @@ export class MemorySpentError extends RelayError {
   }
 }
 
+/** What segments are read with. */
+export interface SegmentSources {
+  storage: Pick<ObjectStorage, 'getObject'>;
+  clock: Clock;
+  budget: MemoryBudget;
+  /** What this node remembers of them need not be fetched. */
+  tails: Pick<TailMemory, 'take'>;
+}
+
+/** @throws TailDamagedError when the tail is not exactly what lies between the last whole part and the offset */
+export function demandWholeTail(upload: UploadRecord, tail: readonly TailSegment[]): void {
+  const listed = totalBytes(tail);
+  const expected = tailBytes(upload.offsetBytes, upload.partBytes);
+  if (listed === expected) return;
+  throw new TailDamagedError(upload.uploadId, `the catalog lists ${listed} bytes of tail where ${expected} belong`);
+}
+
 /**
- * Loads the tail's bytes, in order: exactly as many as the upload's offset says.
+ * The bytes of segments, in order: what is remembered, and what lies between the first and the last that are not, in
+ * one piece.
  *
  * @returns memory of the budget (or a spilled file) that the caller releases
  * @throws S3Error, TailDamagedError, MemorySpentError
  */
-export async function loadTail(
-  storage: Pick<ObjectStorage, 'getObject'>,
-  clock: Clock,
-  budget: MemoryBudget,
-  upload: UploadRecord,
-  tail: readonly TailSegment[],
-): Promise<HeldPayload> {
-  const promised = tail.reduce((sum, segment) => sum + segment.bytes, 0);
-  const expected = tailBytes(upload.offsetBytes, upload.partBytes);
-  if (promised !== expected) {
-    throw new TailDamagedError(upload.uploadId, `the catalog lists ${promised} bytes of tail where ${expected} belong`);
+export async function openSegments(
+  sources: SegmentSources,
+  uploadId: string,
+  segments: readonly TailSegment[],
+): Promise<HeldPayload[]> {
+  const remembered = sources.tails.take(
+    uploadId,
+    segments.map((segment) => segment.objectKey),
+  );
+  const first = remembered.indexOf(null);
+  const end = remembered.lastIndexOf(null) + 1;
+  const isHeld = (payload: HeldPayload | null) => payload !== null;
+  if (first === -1) return remembered.filter(isHeld);
+  const between = remembered.slice(first, end);
+  try {
+    const loaded = await loadSegments(sources, uploadId, segments.slice(first, end), between);
+    for (const payload of between) payload?.release();
+    return [...remembered.slice(0, first).filter(isHeld), loaded, ...remembered.slice(end).filter(isHeld)];
+  } catch (error) {
+    for (const payload of remembered) payload?.release();
+    throw error;
   }
-  const loadInto = async (buffer: MergeBuffer): Promise<HeldPayload> => {
+}
+
+/**
+ * Into one buffer, since whoever holds memory of the reserve may not wait for more of it.
+ *
+ * @param remembered by segment; null: to be fetched
+ */
+async function loadSegments(
+  { storage, clock, budget }: SegmentSources,
+  uploadId: string,
+  segments: readonly TailSegment[],
+  remembered: readonly (HeldPayload | null)[],
+): Promise<MergeBuffer> {
+  const bytes = totalBytes(segments);
+  const loadInto = async (buffer: MergeBuffer): Promise<MergeBuffer> => {
     try {
-      for (const segment of tail) await loadSegment(storage, clock, upload.uploadId, segment, buffer);
+      for (const [place, segment] of segments.entries()) {
+        const payload = remembered[place];
+        if (payload) for await (const chunk of payload.read()) await buffer.append(chunk);
+        else await loadSegment(storage, clock, uploadId, segment, buffer);
+      }
       return buffer;
     } catch (error) {
       buffer.release();
@@ -70,11 +117,11 @@ export async function loadTail(
     }
   };
   try {
-    return await loadInto(await MergeBuffer.open(budget, promised));
+    return await loadInto(await MergeBuffer.open(budget, bytes));
   } catch (error) {
     if (!(error instanceof SpillSpaceError)) throw error;
     // It belongs into a file, but without one the upload would stand still as long as the disk is full.
-    const buffer = await MergeBuffer.openInMemory(budget, promised);
+    const buffer = await MergeBuffer.openInMemory(budget, bytes);
     if (buffer === null) throw new MemorySpentError(error);
     return await loadInto(buffer);
   }
@@ -126,4 +173,8 @@ async function loadRest(
     throw new S3Error('GetObject', 'BodyCut', null, 'unknown', { cause: error });
   }
   if (read !== segment.bytes) throw new S3Error('GetObject', 'BodyCut', null, 'unknown');
+}
+
+function totalBytes(segments: readonly TailSegment[]): number {
+  return segments.reduce((sum, segment) => sum + segment.bytes, 0);
 }

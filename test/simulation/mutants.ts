@@ -47,8 +47,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a remembered tail is used although it is not the row’s',
     file: 'src/relay/tail-memory.ts',
-    find: 'if (!isSame(tail.segmentKeys, segmentKeys)) {',
-    replace: 'if (tail.segmentKeys.length !== segmentKeys.length) {',
+    find: 'return segmentKeys.map((key) => {',
+    replace:
+      "return segmentKeys.map((own) => {\nconst key = [...(segments?.keys() ?? [])].find((it) => it.split('/').at(-1) === own.split('/').at(-1)) ?? own;",
   },
   {
     name: 'completing is answered like finished',

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { joinPayloads } from '../../src/relay/held-payload.ts';
+import { type HeldPayload, joinPayloads } from '../../src/relay/held-payload.ts';
 import { MemoryBudget } from '../../src/relay/memory-budget.ts';
 import { BufferClosedError, PartBuffer } from '../../src/relay/part-buffer.ts';
 import { SpillStore } from '../../src/relay/spill-store.ts';
@@ -148,7 +149,7 @@ test('a tail in front of what followed it reads as one', () => {
   rest.append(Buffer.from('new'));
   tail.seal();
   rest.seal();
-  const joined = joinPayloads(tail, rest);
+  const joined = joinPayloads([tail, rest]);
   assert.equal(joined.bytes, 12);
   assert.equal(Buffer.concat([...(joined.read() as Iterable<Uint8Array>)]).toString(), 'old tail new');
   assert.equal(Buffer.from(joined.head(11) as Uint8Array).toString(), 'old tail ne');
@@ -156,3 +157,35 @@ test('a tail in front of what followed it reads as one', () => {
   joined.release();
   assert.equal(budget.figures.usedBytes, 0);
 });
+
+test('ten thousand payloads, joined one after the other, read as one and give everything back', async () => {
+  const budget = openBudget();
+  const inFile = { ...plain('in a file, '), inMemory: false, read: () => Readable.from([Buffer.from('in a file, ')]) };
+  let joined = joinPayloads([plain('first, ')]);
+  for (let count = 0; count < 10_000; count += 1) joined = joinPayloads([joined, plain('.')]);
+  const last = openPart(budget);
+  last.append(Buffer.from('last'));
+  last.seal();
+  joined = joinPayloads([joined, last]);
+  const text = `first, ${'.'.repeat(10_000)}last`;
+  assert.equal(joined.bytes, text.length);
+  assert.equal(Buffer.concat([...(joined.read() as Iterable<Uint8Array>)]).toString(), text);
+  assert.equal(Buffer.from(joined.head(9) as Uint8Array).toString(), text.slice(0, 9));
+  assert.equal(joined.park(), false, 'what cannot be parked keeps the others in use');
+  const mixed = joinPayloads([joined, inFile, plain('end')]);
+  assert.equal(mixed.inMemory, false);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of mixed.read()) chunks.push(chunk);
+  assert.equal(Buffer.concat(chunks).toString(), `${text}in a file, end`);
+  assert.equal(Buffer.from(await mixed.head(text.length + 4)).toString(), `${text}in a`);
+  mixed.release();
+  assert.deepEqual([budget.figures.usedBytes, budget.figures.inFlightBytes], [0, 0]);
+});
+
+function plain(text: string): HeldPayload {
+  const bytes = Buffer.from(text);
+  return {
+    ...{ bytes: bytes.length, inMemory: true, read: () => [bytes], head: (count: number) => bytes.subarray(0, count) },
+    ...{ park: () => text !== '.', unpark: () => {}, release: () => {} },
+  };
+}

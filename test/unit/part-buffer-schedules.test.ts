@@ -3,10 +3,12 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { type HeldPayload, joinPayloads } from '../../src/relay/held-payload.ts';
 import { MemoryBudget } from '../../src/relay/memory-budget.ts';
-import { MergeBuffer } from '../../src/relay/merge-buffer.ts';
 import { PartBuffer } from '../../src/relay/part-buffer.ts';
-import { type SpillHandle, SpillSpaceError, SpillStore } from '../../src/relay/spill-store.ts';
+import { type SpillHandle, SpillStore } from '../../src/relay/spill-store.ts';
+import { MemorySpentError, openSegments } from '../../src/relay/tail.ts';
 import { TailMemory } from '../../src/relay/tail-memory.ts';
+import { MemoryObjectStorage } from '../support/memory-object-storage.ts';
+import { impatientClock } from '../support/test-relay.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -128,6 +130,7 @@ class Run {
   readonly #tails: TailMemory;
   #nowMs = 0;
   #byte = 0;
+  #segments = 0;
 
   constructor(it: Schedule) {
     this.#schedule = it;
@@ -182,15 +185,18 @@ class Run {
     const open = () => new PartBuffer(this.#budget, it.partBytes, () => wake(), givesUp.signal);
     let buffer = open();
     let expected: Buffer[] = [];
-    let segments: string[] = [];
+    let segments: { key: string; bytes: Buffer }[] = [];
     let tail: Buffer = Buffer.alloc(0);
     const flush = async () => {
       buffer.seal();
       const bytes = Buffer.concat(expected);
       await this.#send(buffer, bytes);
-      const key = `${id}/${segments.length}`;
-      this.#tails.remember(id, key, buffer, segments);
-      segments.push(key);
+      segments.push({ key: `${id}/${++this.#segments}`, bytes });
+      this.#tails.remember(
+        id,
+        segments.map(({ key }) => key),
+        buffer,
+      );
       tail = Buffer.concat([tail, bytes]);
       buffer = open();
       expected = [];
@@ -198,7 +204,7 @@ class Run {
     const store = async () => {
       buffer.seal();
       const whole = Buffer.concat([tail, ...expected]);
-      const payload = segments.length === 0 ? buffer : joinPayloads(await this.#loadTail(id, segments, tail), buffer);
+      const payload = joinPayloads([...(await this.#loadTail(id, segments)), buffer]);
       await this.#send(payload, whole);
       payload.release();
       buffer = open();
@@ -252,21 +258,17 @@ class Run {
     buffer.release();
   }
 
-  async #loadTail(id: string, segments: string[], tail: Buffer): Promise<HeldPayload> {
-    const remembered = this.#tails.take(id, segments);
-    if (remembered !== null) return remembered;
-    for (;;) {
-      let merge: MergeBuffer | null = null;
-      try {
-        merge = await MergeBuffer.open(this.#budget, tail.length);
-        for (let at = 0; at < tail.length; at += 60_000) await merge.append(tail.subarray(at, at + 60_000));
-        return merge;
-      } catch (error) {
-        // As a relay would: it fails the request, or reads the tail from S3 while it sends. Here: no merge at all.
-        assert.ok(error instanceof SpillSpaceError, String(error));
-        merge?.release();
-        return plain(tail);
-      }
+  async #loadTail(id: string, segments: readonly { key: string; bytes: Buffer }[]): Promise<HeldPayload[]> {
+    const storage = new MemoryObjectStorage();
+    for (const { key, bytes } of segments) await storage.putObject(key, plain(bytes), {});
+    const rows = segments.map(({ key, bytes }, place) => ({ sequence: place, objectKey: key, bytes: bytes.length }));
+    try {
+      const sources = { storage, clock: impatientClock(), budget: this.#budget, tails: this.#tails };
+      return await openSegments(sources, id, rows);
+    } catch (error) {
+      // As a relay would: it fails the request, or reads the tail from S3 while it sends. Here: no merge at all.
+      assert.ok(error instanceof MemorySpentError, String(error));
+      return segments.map(({ bytes }) => plain(bytes));
     }
   }
 
@@ -296,7 +298,6 @@ function plain(bytes: Buffer): HeldPayload {
   return {
     bytes: bytes.length,
     inMemory: true,
-    heldBytes: 0,
     read: () => [bytes],
     head: (count) => bytes.subarray(0, count),
     park: () => false,

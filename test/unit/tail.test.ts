@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { toUploadRecord } from '../../src/catalog/upload-record.ts';
 import { MemoryBudget, MIN_CAPACITY_BYTES } from '../../src/relay/memory-budget.ts';
 import { SpillStore } from '../../src/relay/spill-store.ts';
-import { loadTail, MemorySpentError } from '../../src/relay/tail.ts';
+import { MemorySpentError, openSegments } from '../../src/relay/tail.ts';
+import { TailMemory } from '../../src/relay/tail-memory.ts';
 import type { OpenedObject } from '../../src/s3/object-storage.ts';
 import { S3Error } from '../../src/s3/s3-errors.ts';
 import { MemoryObjectStorage } from '../support/memory-object-storage.ts';
@@ -26,8 +26,10 @@ for (const [why, openFile] of [
     const storage = new MemoryObjectStorage();
     await storage.putObject('tail', { bytes: TAIL_BYTES, read: () => [content] }, {});
     const tail = [{ sequence: 1, objectKey: 'tail', bytes: TAIL_BYTES }];
-    const load = () => loadTail(storage, clock, budget, uploadAt(TAIL_BYTES), tail);
-    const loaded = await load();
+    const tails = new TailMemory(budget);
+    const load = () => openSegments({ storage, clock, budget, tails }, 'upload', tail);
+    const [loaded, ...others] = await load();
+    assert.ok(loaded !== undefined && others.length === 0);
     assert.ok(content.equals(Buffer.concat([...(loaded.read() as Iterable<Uint8Array>)])));
     assert.equal(budget.figures.usedBytes, TAIL_BYTES);
     // Of a second one there is no room.
@@ -57,8 +59,9 @@ test('a tail of many segments is loaded however often S3 fails or breaks off in 
     ...{ capBytes: 0, now: clock.now, onFailure: () => {} },
   });
   const budget = new MemoryBudget(MIN_CAPACITY_BYTES, 1_000_000, spillStore, clock.now);
-  const loaded = await loadTail(storage, clock, budget, uploadAt(content.length), tail);
-  assert.ok(loaded.inMemory);
+  const tails = new TailMemory(budget);
+  const [loaded, ...others] = await openSegments({ storage, clock, budget, tails }, 'upload', tail);
+  assert.ok(loaded?.inMemory && others.length === 0);
   assert.ok(Buffer.concat([...(loaded.read() as Iterable<Uint8Array>)]).equals(content));
   loaded.release();
   await nextTurn();
@@ -89,13 +92,3 @@ const fullDisk = {
   read: () => Promise.resolve({ bytesRead: 0 }),
   close: () => Promise.resolve(),
 };
-
-function uploadAt(offsetBytes: number) {
-  const now = new Date();
-  return toUploadRecord({
-    ...{ id: 'upload', owner: 'public', object_key: 'key', protocol: 'tus', metadata: null, s3_upload_id: null },
-    ...{ length_bytes: 2 * TAIL_BYTES, offset_bytes: offsetBytes, part_bytes: 2 * TAIL_BYTES, state: 'open' },
-    ...{ writer: null, writer_seen_at: null, sent_up_to: 0, contested_to: 0, dirty: false, detected_type: null },
-    ...{ concat_role: null, created_at: now, expires_at: now, finished_at: null, ended_at: null, overdue: false },
-  });
-}
