@@ -97,7 +97,7 @@ export async function startServer(
     from.timing,
   );
   addNodeMetrics(metrics.registry, { budget, locker, database, uploads: parts.relay.counters });
-  opened.defer(() => parts.discards.idle());
+  opened.defer(() => parts.discards.stop());
   opened.defer(() => parts.sweeper.stop());
   if (lock !== null) opened.adopt(await openControl(lock.dataDir, parts.runSweep, logger), (it) => it?.close());
 

@@ -73,7 +73,7 @@ export function createRelayParts(
   });
   const files = new FileCatalog(database, { discardRecheckSecs });
   const discards = new DiscardWorker(new DiscardCatalog(database), storage, (error) =>
-    logger.warn({ err: error }, 'an object that is not needed any more could not be removed; the sweeper tries again'),
+    logger.warn({ err: error }, 'what is not needed any more could not all be removed; the sweeper tries again'),
   );
   const end: EndOfBytes = {
     fileOf,

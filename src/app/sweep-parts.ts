@@ -75,7 +75,8 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
   const sweeper = new Sweeper(
     {
       ...{ database, expirer, sweeps, queue, discards, marker },
-      onFailure: (error) => logger.warn({ err: error }, 'the sweeper was interrupted; it goes on at its next turn'),
+      onFailure: (error) =>
+        logger.warn({ err: error }, 'the sweeper could not do all of its work; it goes on at its next turn'),
       onSwept: (counts) => logger.debug({ ...counts }, 'swept'),
     },
     everyMs,
@@ -88,9 +89,9 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
       if (request.dryRun) {
         report.counts = { ...(await sweeps.countDue()), adopted: 0 };
       } else {
-        const { counts, left, failures } = await sweeper.sweepToTheEnd(signal);
+        await discards.makeAllDue();
+        const { counts, failures } = await sweeper.sweepToTheEnd(signal);
         report.counts = counts;
-        if (left > 0) report.failures.push(`${left} leftovers could not be removed: the log says why`);
         report.failures.push(...failures.map((failure) => failure.message));
       }
       if (request.deep) report.deep = await deepSweeper.sweep(request, signal);

@@ -22,6 +22,10 @@ interface DiscardRow {
 
 export type DiscardCatalogPort = Pick<DiscardCatalog, keyof DiscardCatalog>;
 
+/** 15 seconds, 30, a minute … an hour, each up to a half less: what failed together need not come back together. */
+const NEXT_TRY = sql<Date>`now() + least(interval '1 hour', interval '15 seconds' * power(2, least(tries, 10)))
+  * (0.5 + random() / 2)`;
+
 /** Reads and settles `discards`; the rows are written by the commits that made the objects unnecessary. */
 export class DiscardCatalog {
   readonly #database: Database;
@@ -30,24 +34,20 @@ export class DiscardCatalog {
     this.#database = database;
   }
 
-  /**
-   * Discards that nobody has deleted yet, oldest first.
-   *
-   * @param afterId only those behind it, so that what cannot be removed does not stand in the way of the rest
-   */
-  async findUndone(limit: number, afterId = 0): Promise<Discard[]> {
+  /** Discards that are still to be deleted and whose time has come: those that have never failed first, oldest first. */
+  async findUndone(limit: number): Promise<Discard[]> {
     const { rows } = await sql<DiscardRow>`
       SELECT id, upload_id, object_key, scope, s3_upload_id FROM discards
-      WHERE deleted_at IS NULL AND id > ${afterId} ORDER BY id LIMIT ${limit}
+      WHERE deleted_at IS NULL AND due_at <= now() ORDER BY due_at, id LIMIT ${limit}
     `.execute(this.#database.db);
     return rows.map(toDiscard);
   }
 
-  /** Discards that were deleted, and are to be looked at once more now. In order of their ids, see {@link findUndone}. */
-  async findDueForRecheck(limit: number, afterId = 0): Promise<Discard[]> {
+  /** Discards that were deleted, and are to be looked at once more now. */
+  async findDueForRecheck(limit: number): Promise<Discard[]> {
     const { rows } = await sql<DiscardRow>`
       SELECT id, upload_id, object_key, scope, s3_upload_id FROM discards
-      WHERE deleted_at IS NOT NULL AND recheck_at <= now() AND id > ${afterId} ORDER BY id LIMIT ${limit}
+      WHERE deleted_at IS NOT NULL AND recheck_at <= now() ORDER BY recheck_at, id LIMIT ${limit}
     `.execute(this.#database.db);
     return rows.map(toDiscard);
   }
@@ -72,6 +72,26 @@ export class DiscardCatalog {
       WITH done AS (DELETE FROM discards WHERE id IN (${ids}) AND recheck_at IS NULL)
       UPDATE discards SET deleted_at = now() WHERE id IN (${ids}) AND recheck_at IS NOT NULL AND deleted_at IS NULL
     `.execute(this.#database.db);
+  }
+
+  /**
+   * S3 did not let us remove them: their next try, or their next recheck, comes later each time, up to an hour. They
+   * stay what they are; a recheck that comes late is as good.
+   */
+  async postpone(discardIds: readonly number[]): Promise<void> {
+    if (discardIds.length === 0) return;
+    await sql`
+      UPDATE discards SET tries = tries + 1,
+        due_at = CASE WHEN deleted_at IS NULL THEN ${NEXT_TRY} ELSE due_at END,
+        recheck_at = CASE WHEN deleted_at IS NULL THEN recheck_at ELSE ${NEXT_TRY} END
+      WHERE id IN (${sql.join(discardIds)})`.execute(this.#database.db);
+  }
+
+  /** An operator asks, who may have mended what was wrong: all are tried at the next turn, whenever their time was. */
+  async makeAllDue(): Promise<void> {
+    await sql`UPDATE discards SET due_at = DEFAULT WHERE deleted_at IS NULL AND due_at > now()`.execute(
+      this.#database.db,
+    );
   }
 
   /** After the recheck. */

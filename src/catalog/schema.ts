@@ -127,6 +127,10 @@ export interface DiscardsTable {
   deleted_at: NullableTimestamp;
   /** When to look once more, because a late request could bring it back; null: no such request can be under way. */
   recheck_at: NullableTimestamp;
+  /** How often S3 did not let us remove it. */
+  tries: Generated<number>;
+  /** Before that nobody tries to delete it for the first time again; long ago: it has not failed yet. */
+  due_at: GeneratedTimestamp;
 }
 
 /**

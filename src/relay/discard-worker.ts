@@ -3,29 +3,40 @@
  * may run on every node, at any time, and be killed anywhere.
  */
 import type { Discard, DiscardCatalogPort } from '../catalog/discard-catalog.ts';
+import { UnavailableError } from '../errors.ts';
 import type { CallOptions, ObjectStorage } from '../s3/object-storage.ts';
+import { S3Error } from '../s3/s3-errors.ts';
 
 const BATCH = 500;
+/** Batches of one turn after a kick. */
+const KICK_BATCHES = 20;
 /** A part that was under way when the upload was aborted can bring it back: abort until S3 does not know it any more. */
 const MAX_ABORTS = 5;
+/** After so many calls in a row that S3 did not answer it is not asked about the rest of them in this turn. */
+const MAX_UNANSWERED = 3;
 
 type Remover = Pick<
   ObjectStorage,
   'deleteObjects' | 'abortMultipartUpload' | 'listParts' | 'listMultipartUploads' | 'listObjects'
 >;
 
-/** What one turn of the sweeper has done. */
+/** What one turn has done. */
 export interface DiscardTurn {
   /** How many rows are settled: their objects are not there any more. */
   removed: number;
-  /** How many were looked at and are still there; what was wrong has been reported. */
-  left: number;
+  /** One for all that could not be removed; null when there is nothing of the kind. */
+  failure: LeftoversError | null;
   /** The turn ended at its bound; there may be more to do. */
   more: boolean;
 }
 
+/** What S3 did not let a turn remove. It is tried again later, see {@link DiscardCatalog.postpone}. */
+export class LeftoversError extends Error {
+  override readonly name = 'LeftoversError';
+}
+
 interface DiscardWork {
-  find(afterId: number): Promise<Discard[]>;
+  find(): Promise<Discard[]>;
   settle(discardIds: readonly number[]): Promise<void>;
 }
 
@@ -33,20 +44,20 @@ export class DiscardWorker {
   readonly #discards: DiscardCatalogPort;
   readonly #storage: Remover;
   readonly #onFailure: (error: unknown) => void;
+  readonly #stop = new AbortController();
   #running: Promise<void> | null = null;
-  #undoneAfter = 0;
-  #recheckAfter = 0;
   #kickedAgain = false;
 
-  /** @param onFailure what could not be removed stays in the catalog and is tried again by the sweeper */
+  /** @param onFailure called once for a turn after a kick in which something went wrong; the catalog keeps what is left */
   constructor(discards: DiscardCatalogPort, storage: Remover, onFailure: (error: unknown) => void) {
     this.#discards = discards;
     this.#storage = storage;
     this.#onFailure = onFailure;
   }
 
-  /** After a commit that wrote discards. Comes back at once. */
+  /** After a commit that wrote discards. Comes back at once. What has failed before and is not due yet keeps its time. */
   kick(): void {
+    if (this.#stop.signal.aborted) return;
     if (this.#running !== null) {
       this.#kickedAgain = true;
       return;
@@ -65,85 +76,117 @@ export class DiscardWorker {
     while (this.#running !== null) await this.#running;
   }
 
-  /**
-   * For the sweeper: what nobody has removed yet, in a bounded number of batches. Goes on behind where its last turn
-   * stopped and begins again at the end, so that rows which fail again and again keep nobody from having a turn.
-   */
+  /** Ends what is under way at once, the call to S3 too: what was not done is found again. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.idle();
+  }
+
+  /** For the sweeper: what nobody has removed yet and is due, in a bounded number of batches. */
   async removeUndone(maxBatches: number, signal?: AbortSignal): Promise<DiscardTurn> {
-    const turn = await this.#takeTurn(this.#undoneAfter, maxBatches, signal, {
-      find: (afterId) => this.#discards.findUndone(BATCH, afterId),
+    return this.#takeTurn(maxBatches, signal, {
+      find: () => this.#discards.findUndone(BATCH),
       settle: (gone) => this.#discards.settleDeleted(gone),
     });
-    this.#undoneAfter = turn.stoppedAt;
-    return turn;
   }
 
   /** The same for the rows whose recheck is due: these are gone for good. */
   async recheck(maxBatches: number, signal?: AbortSignal): Promise<DiscardTurn> {
-    const turn = await this.#takeTurn(this.#recheckAfter, maxBatches, signal, {
-      find: (afterId) => this.#discards.findDueForRecheck(BATCH, afterId),
+    return this.#takeTurn(maxBatches, signal, {
+      find: () => this.#discards.findDueForRecheck(BATCH),
       settle: (gone) => this.#discards.drop(gone),
     });
-    this.#recheckAfter = turn.stoppedAt;
-    return turn;
   }
 
-  async #takeTurn(startAfter: number, maxBatches: number, signal: AbortSignal | undefined, work: DiscardWork) {
-    let stoppedAt = startAfter;
-    let removed = 0;
-    let left = 0;
-    for (let batch = 0; batch < maxBatches && signal?.aborted !== true; batch += 1) {
-      const discards = await work.find(stoppedAt);
-      const gone = await this.#remove(discards, signal);
-      await work.settle(gone);
-      removed += gone.length;
-      left += discards.length - gone.length;
-      if (discards.length < BATCH) return { removed, left, more: startAfter > 0, stoppedAt: 0 };
-      stoppedAt = discards.at(-1)?.discardId ?? 0;
-    }
-    return { removed, left, more: true, stoppedAt };
+  /** An operator asks for the rest: what has failed is due at once. */
+  async makeAllDue(): Promise<void> {
+    await this.#discards.makeAllDue();
   }
 
   async #run(): Promise<void> {
     try {
-      for (let afterId = 0; ; ) {
-        const undone = await this.#discards.findUndone(BATCH, afterId);
-        const gone = await this.#remove(undone);
-        await this.#discards.settleDeleted(gone);
-        if (undone.length < BATCH || gone.length === 0) return;
-        afterId = undone.at(-1)?.discardId ?? afterId;
+      for (let more = true; more; ) {
+        const turn = await this.removeUndone(KICK_BATCHES);
+        if (turn.failure !== null) this.#onFailure(turn.failure);
+        more = turn.more && turn.removed > 0;
       }
     } catch (error) {
-      this.#onFailure(error);
+      if (!this.#stop.signal.aborted) this.#onFailure(error);
     }
+  }
+
+  /**
+   * Every removal of whatever kind is part of a turn. A row that is settled or postponed is not found again, so the
+   * next batch is always another.
+   *
+   * @throws UnavailableError when the catalog does not answer: what was removed until then is found again, and is gone
+   */
+  async #takeTurn(maxBatches: number, asked: AbortSignal | undefined, work: DiscardWork): Promise<DiscardTurn> {
+    const signal = asked === undefined ? this.#stop.signal : AbortSignal.any([asked, this.#stop.signal]);
+    const tally = new TurnTally();
+    let removed = 0;
+    for (let batch = 0; batch < maxBatches; batch += 1) {
+      if (signal.aborted) return { removed, failure: tally.failure, more: true };
+      const discards = await work.find();
+      const { gone, left } = await this.#remove(discards, tally, signal);
+      await work.settle(gone);
+      await this.#discards.postpone(left);
+      removed += gone.length;
+      if (discards.length < BATCH || tally.isHopeless) return { removed, failure: tally.failure, more: false };
+    }
+    return { removed, failure: tally.failure, more: true };
   }
 
   /**
    * Multipart uploads first: one that lives could still become the object. A row that S3 does not let us settle stays,
    * and does not keep the others.
    *
-   * @returns the ids of what is gone
+   * @returns the ids of what is gone, and of what S3 did not let us remove; the others were not tried
    */
-  async #remove(discards: readonly Discard[], signal?: AbortSignal): Promise<number[]> {
-    const options = signal === undefined ? {} : { signal };
+  async #remove(discards: readonly Discard[], tally: TurnTally, signal: AbortSignal): Promise<Removal> {
     const removable = new Map<number, string[]>();
+    const left: number[] = [];
     for (const discard of discards) {
-      if (signal?.aborted) break;
+      if (signal.aborted || tally.isHopeless) break;
       try {
-        if (await this.#abortUploads(discard, options))
-          removable.set(discard.discardId, await this.#keysOf(discard, options));
+        if (await this.#abortUploads(discard, { signal })) {
+          removable.set(discard.discardId, await this.#keysOf(discard, { signal }));
+          if (discard.scope !== 'object' || discard.s3UploadId !== null) tally.succeed();
+          continue;
+        }
+        tally.fail(new Error(`${discard.objectKey} has a multipart upload that comes back after each abort`));
       } catch (error) {
+        if (error instanceof UnavailableError) throw error;
         // What was cut short is no failure.
-        if (!signal?.aborted) this.#onFailure(error);
+        if (signal.aborted) break;
+        tally.fail(error);
       }
+      left.push(discard.discardId);
     }
-    const keys = [...new Set([...removable.values()].flat())];
-    if (keys.length === 0) return [...removable.keys()];
-    const { failedKeys } = await this.#storage.deleteObjects(keys, options);
-    if (failedKeys.length > 0)
-      this.#onFailure(new Error(`S3 did not delete ${failedKeys.length} of ${keys.length} objects`));
+    const failedKeys = await this.#delete([...new Set([...removable.values()].flat())], tally, signal);
     const failed = new Set(failedKeys);
-    return [...removable].filter(([, own]) => !own.some((key) => failed.has(key))).map(([discardId]) => discardId);
+    const gone: number[] = [];
+    for (const [discardId, keys] of removable) {
+      if (!keys.some((key) => failed.has(key))) gone.push(discardId);
+      else if (!signal.aborted) left.push(discardId);
+    }
+    return { gone, left };
+  }
+
+  /** @returns the keys that are not known to be deleted */
+  async #delete(keys: readonly string[], tally: TurnTally, signal: AbortSignal): Promise<readonly string[]> {
+    if (keys.length === 0) return [];
+    try {
+      const { failedKeys } = await this.#storage.deleteObjects(keys, { signal });
+      if (failedKeys.length > 0 && !signal.aborted) {
+        const refusal = new Error(`S3 did not delete ${failedKeys.length} of ${keys.length} objects, ${failedKeys[0]}`);
+        tally.fail(refusal, failedKeys.length);
+      } else tally.succeed();
+      return failedKeys;
+    } catch (error) {
+      if (!signal.aborted) tally.fail(error, keys.length);
+      return keys;
+    }
   }
 
   /** @returns whether none of the discard's multipart uploads lives any more */
@@ -179,5 +222,42 @@ export class DiscardWorker {
     const needed = new Set(listed.length === 0 ? [] : await this.#discards.findNeededKeys(uploadId));
     const unneeded = listed.filter((key) => !needed.has(key));
     return scope === 'key' ? [objectKey, ...unneeded] : unneeded;
+  }
+}
+
+interface Removal {
+  gone: number[];
+  left: number[];
+}
+
+/** What has gone wrong in one turn. */
+class TurnTally {
+  #left = 0;
+  #first: unknown = null;
+  #unanswered = 0;
+
+  /** @param left how many discards, or their objects, it concerns */
+  fail(error: unknown, left = 1): void {
+    this.#first ??= error;
+    this.#left += left;
+    // A refusal is an answer: the next row may well be another matter.
+    this.#unanswered = error instanceof S3Error && error.retryable ? this.#unanswered + 1 : 0;
+  }
+
+  succeed(): void {
+    this.#unanswered = 0;
+  }
+
+  /** The service is away: asking on would only take time. */
+  get isHopeless(): boolean {
+    return this.#unanswered >= MAX_UNANSWERED;
+  }
+
+  get failure(): LeftoversError | null {
+    if (this.#left === 0) return null;
+    const reason = this.#first instanceof Error ? this.#first.message : String(this.#first);
+    const rest = this.isHopeless ? '; S3 does not answer, and was not asked about the rest' : '';
+    const message = `${this.#left} leftovers could not be removed, and will be tried again${rest}: ${reason}`;
+    return new LeftoversError(message, { cause: this.#first });
   }
 }

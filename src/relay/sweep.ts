@@ -23,9 +23,7 @@ export interface SweepCounts extends DueWork {
 
 export interface SweepResult {
   counts: SweepCounts;
-  /** Leftovers that S3 did not let us remove; the worker has reported why. */
-  left: number;
-  /** Of steps that did not come to their end; the others did their work. */
+  /** What went wrong; the rest was done. */
   failures: Error[];
 }
 
@@ -43,7 +41,6 @@ export interface SweeperDependencies {
 
 interface StepResult {
   count: number;
-  left?: number;
   adopted?: number;
   /** What was done is done; something else was not. */
   failure?: Error | null;
@@ -89,17 +86,20 @@ export class Sweeper {
 
   /** One turn: every step up to its bound. */
   async sweep(signal?: AbortSignal): Promise<SweepResult> {
-    const { counts, left, failures } = await this.#turn(signal);
-    return { counts, left, failures };
+    const { counts, failures } = await this.#turn(signal);
+    return { counts, failures };
   }
 
   /** As many turns as there is work for, or until one makes no headway. */
   async sweepToTheEnd(signal?: AbortSignal): Promise<SweepResult> {
     const counts = nothingSwept();
+    // What failed in a turn is not due in the next one, which therefore says nothing of it.
+    const failures = new Map<string, Error>();
     for (;;) {
-      const { left, failures, more, ...turn } = await this.#turn(signal);
+      const { more, ...turn } = await this.#turn(signal);
       for (const kind of KINDS) counts[kind] += turn.counts[kind];
-      if (!more || signal?.aborted) return { counts, left, failures };
+      for (const failure of turn.failures) failures.set(failure.message, failure);
+      if (!more || signal?.aborted) return { counts, failures: [...failures.values()] };
     }
   }
 
@@ -142,7 +142,6 @@ export class Sweeper {
     };
     const counts = nothingSwept();
     const failures: Error[] = [];
-    let left = 0;
     let more = false;
     for (const step of STEPS) {
       if (signal.aborted) break;
@@ -150,7 +149,6 @@ export class Sweeper {
         const done = await work[step]();
         counts[step] = done.count;
         counts.adopted += done.adopted ?? 0;
-        left += done.left ?? 0;
         more ||= done.more && done.count + (done.adopted ?? 0) > 0;
         if (done.failure && !signal.aborted) failures.push(done.failure);
       } catch (error) {
@@ -158,7 +156,7 @@ export class Sweeper {
         if (!signal.aborted) failures.push(error instanceof Error ? error : new Error(String(error)));
       }
     }
-    return { counts, left, failures, more };
+    return { counts, failures, more };
   }
 
   async #expire(maxBatches: number, signal: AbortSignal): Promise<StepResult> {
@@ -228,8 +226,8 @@ export function nothingSwept(): SweepCounts {
   return { expired: 0, adopted: 0, completionsResumed: 0, removed: 0, rechecked: 0, purged: 0 };
 }
 
-function toStep({ removed, left, more }: DiscardTurn): StepResult {
-  return { count: removed, left, more };
+function toStep({ removed, failure, more }: DiscardTurn): StepResult {
+  return { count: removed, failure, more };
 }
 
 async function inBatches(maxBatches: number, signal: AbortSignal, run: () => Promise<number>): Promise<StepResult> {

@@ -149,6 +149,9 @@ export class SdkObjects {
       const batch = keys.slice(first, first + SINGLE_DELETES);
       const results = await Promise.allSettled(batch.map((key) => this.#deleteOne(key, options)));
       failedKeys.push(...batch.filter((_, at) => results[at]?.status === 'rejected'));
+      // A service that answers none of them is not asked about the rest.
+      const errors = results.map((it) => (it.status === 'rejected' && it.reason instanceof S3Error ? it.reason : null));
+      if (errors[0] != null && errors.every((it) => it?.outcome === 'unknown')) throw errors[0];
     }
     return failedKeys;
   }

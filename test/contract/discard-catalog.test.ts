@@ -11,6 +11,7 @@ forEachTestDatabase((kind, open) => {
     const discards = new DiscardCatalog(database);
     const uploadId = randomUUID();
     return {
+      database,
       discards,
       uploadId,
       /** @param recheckInSecs null: nothing can bring it back */
@@ -78,11 +79,49 @@ forEachTestDatabase((kind, open) => {
     assert.deepEqual(await due(), []);
   });
 
+  test(`${kind}: what could not be removed makes room for the others, and comes again later each time`, async (t) => {
+    const { database, discards, add, undone, due } = await setUp(t);
+    for (const key of ['stuck', 'other', 'late']) await add(key, key === 'late' ? 1800 : null);
+    const idOf = async (key: string) => {
+      const { rows } = await sql<{ id: number }>`SELECT id FROM discards WHERE object_key = ${key}`.execute(
+        database.db,
+      );
+      return Number(rows[0]?.id);
+    };
+    const waitOf = async (key: string, column: 'due_at' | 'recheck_at') => {
+      const { rows } = await sql<{ secs: number }>`SELECT extract(epoch FROM ${sql.ref(column)} - now())::float8 AS secs
+        FROM discards WHERE object_key = ${key}`.execute(database.db);
+      return rows[0]?.secs ?? Number.NaN;
+    };
+    const stuck = await idOf('stuck');
+    for (const secs of [15, 30, 60]) {
+      await discards.postpone([stuck]);
+      const wait = await waitOf('stuck', 'due_at');
+      assert.ok(wait > secs / 2 - 3 && wait <= secs, `${wait} of ${secs} s`);
+    }
+    assert.deepEqual(await undone(), ['other', 'late']);
+    for (let tries = 0; tries < 40; tries += 1) await discards.postpone([stuck]);
+    assert.ok((await waitOf('stuck', 'due_at')) <= 3_600);
+    await discards.makeAllDue();
+    assert.deepEqual(await undone(), ['stuck', 'other', 'late']);
+
+    const late = await idOf('late');
+    await discards.settleDeleted([late]);
+    await sql`UPDATE discards SET recheck_at = now() WHERE id = ${late}`.execute(database.db);
+    assert.deepEqual(await due(), ['late']);
+    await discards.postpone([late]);
+    assert.deepEqual(await due(), []);
+    assert.ok((await waitOf('late', 'recheck_at')) > 3);
+    await discards.makeAllDue();
+    assert.deepEqual([await due(), await undone()], [[], ['stuck', 'other']], 'a recheck keeps its time');
+  });
+
   test(`${kind}: nothing to settle or drop is no statement that fails`, async (t) => {
     const { discards, add, undone } = await setUp(t);
     await add('kept');
     await discards.settleDeleted([]);
     await discards.drop([]);
+    await discards.postpone([]);
     assert.deepEqual(await undone(), ['kept']);
   });
 });

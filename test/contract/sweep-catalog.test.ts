@@ -88,18 +88,6 @@ forEachTestDatabase((kind, open) => {
     assert.equal(new Set([...first, ...rest]).size, 3);
   });
 
-  test(`${kind}: discards come page by page`, async (t) => {
-    const { database, discards } = await setUp(t);
-    await sql`INSERT INTO discards (upload_id, object_key, deleted_at, recheck_at)
-      SELECT gen_random_uuid(), n::text, CASE WHEN n > 3 THEN now() END, CASE WHEN n > 3 THEN now() END
-      FROM generate_series(1, 6) n`.execute(database.db);
-    for (const find of [discards.findUndone.bind(discards), discards.findDueForRecheck.bind(discards)]) {
-      const first = await find(2);
-      const rest = await find(2, first.at(-1)?.discardId);
-      assert.deepEqual([first.length, rest.length], [2, 1]);
-    }
-  });
-
   test(`${kind}: the catalog has one identity, and a rotation that is taken up again is the same`, async (t) => {
     const { database } = await setUp(t);
     const identity = new CatalogIdentityStore(database, 3_600);

@@ -7,11 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { realParts, startServer } from '../../src/app.ts';
+import { loadConfig } from '../../src/config.ts';
+import { createLogger } from '../../src/observability/logger.ts';
 import { eventually } from '../support/eventually.ts';
 import { exchange } from '../support/http-exchange.ts';
 import { startServerProcess } from '../support/server-process.ts';
 import { patternBytes } from '../support/test-relay.ts';
-import { createUpload, head, type OpenPatch, openPatch, patch } from '../support/tus-client.ts';
+import { createUpload, head, type OpenPatch, openPatch, patch, terminate } from '../support/tus-client.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const MIB = 2 ** 20;
@@ -78,6 +81,31 @@ test('the signal may go to npm start', async (t) => {
   await closed;
   assert.match(output, /"msg":"closed"/);
   await assert.rejects(exchange(filesUrl, { method: 'OPTIONS' }), 'nobody listens any more');
+});
+
+test('leftovers that a hanging S3 does not remove keep no server from closing', async (t) => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'tus-relay-close-'));
+  t.after(() => rm(dataDir, { recursive: true, force: true, maxRetries: 3 }));
+  const { config, secrets } = loadConfig({ DATA_DIR: dataDir, DEV_S3_PORT: '0', PORT: '0', DRAIN_SECS: '1' });
+  const hangs = Promise.withResolvers<void>();
+  const server = await startServer(config, secrets, createLogger('error'), {
+    ...realParts,
+    async openStorage(...args) {
+      const opened = await realParts.openStorage(...args);
+      opened.storage.deleteObjects = (_keys, options) => {
+        hangs.resolve();
+        return new Promise((_resolve, reject) =>
+          options?.signal?.addEventListener('abort', () => reject(options.signal?.reason)),
+        );
+      };
+      return opened;
+    },
+  });
+  const url = await createUpload(`http://127.0.0.1:${server.port}/files`, 10);
+  assert.equal((await terminate(url)).status, 204);
+  await hangs.promise;
+  // It used to wait for S3, for as long as that hung.
+  await server.close();
 });
 
 function startNpm(t: TestContext, dataDir: string): ChildProcess {

@@ -125,14 +125,18 @@ test('after a kill it takes the lock and opens the embedded parts itself', async
   await upload(server, Buffer.from('a file'));
   await upload(server, Buffer.from('an unfinished file'), 6);
   const orphan = `uploads/public/2026/01/31/${randomUUID()}`;
+  const refused = `uploads/public/2026/01/31/${randomUUID()}`;
   const strangers = ['uploads/readme.txt', 'somebody-elses'];
-  for (const key of [orphan, ...strangers]) await put(bucket, key, 'content');
+  for (const key of [orphan, refused, ...strangers]) await put(bucket, key, 'content');
   await bucket.createMultipartUpload(`uploads/public/2026/01/31/${randomUUID()}`, {});
   const stored = await listKeys(bucket);
   await server.kill();
   ageObjects(env.DATA_DIR);
   await withCatalog(env.DATA_DIR, async ({ db }) => {
     await sql`UPDATE uploads SET expires_at = now() - interval '1 second' WHERE state = 'open'`.execute(db);
+    // S3 has refused this one often, and whoever sweeps by hand has mended why.
+    await sql`INSERT INTO discards (upload_id, object_key, tries, due_at)
+      VALUES (${randomUUID()}, ${refused}, 9, now() + interval '1 hour')`.execute(db);
   });
 
   const plan = await runSweepCommand(env, '--deep', '--dry-run');
@@ -141,7 +145,7 @@ test('after a kill it takes the lock and opens the embedded parts itself', async
     plan.stdout,
     /uploads to expire +1\n[\s\S]*objects nobody knows +1\n[\s\S]*multipart uploads nobody knows +1\n/,
   );
-  assert.match(plan.stdout, /\nTotal: 3\n$/);
+  assert.match(plan.stdout, /\nTotal: 4\n$/);
   assert.ok(plan.stdout.includes(`    ${orphan}\n`));
 
   const swept = await runSweepCommand(env, '--deep');
@@ -152,7 +156,7 @@ test('after a kill it takes the lock and opens the embedded parts itself', async
   await server.start();
   const left = await listKeys(openBucket(t, server));
   const gone = stored.filter((key) => !left.includes(key));
-  assert.equal(gone.length, 2, 'the orphan and the unfinished file’s tail');
-  assert.ok(gone.includes(orphan) && gone.some((key) => key.includes('.tail/')));
+  assert.equal(gone.length, 3, 'the orphan, what was refused, and the unfinished file’s tail');
+  assert.ok(gone.includes(orphan) && gone.includes(refused) && gone.some((key) => key.includes('.tail/')));
   for (const key of strangers) assert.ok(left.includes(key));
 });

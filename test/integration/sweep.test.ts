@@ -88,6 +88,7 @@ test('a step that fails keeps no other from its work', async (t) => {
   assert.equal(failures.length, 1);
   assert.match(String(failures[0]), /InternalError/);
   node.storage.fate = () => ({ kind: 'ok' });
+  await node.discards.makeAllDue();
   assert.equal((await node.sweeper.sweep()).counts.removed, 2, 'what failed has its next turn');
   assert.equal(await countDiscards(node), 0);
 });
@@ -104,10 +105,30 @@ test('objects that S3 refuses to delete, however many, do not keep the others', 
     );
     return { failedKeys: keys.filter(isStuck) };
   };
-  const { counts, left } = await node.sweeper.sweep();
-  assert.deepEqual([counts.removed, left], [101, 599]);
+  const { counts, failures } = await node.sweeper.sweep();
+  assert.equal(counts.removed, 101);
+  assert.match(
+    failures.map(String).join('\n'),
+    /^LeftoversError: 599 leftovers .*did not delete 500 of 500 objects[^\n]*$/,
+  );
   assert.equal(await countDiscards(node), 599);
-  assert.match(String(node.failures[0]), /did not delete 500 of 500 objects/);
+  node.storage.forget();
+  assert.deepEqual((await node.sweeper.sweepToTheEnd()).failures, []);
+  assert.deepEqual(node.storage.counts(), {}, 'the 599 are not due yet');
+});
+
+test('a sweep to the end tells of what failed in its first turn', async (t) => {
+  const node = await startTestSweeper(t);
+  await addDiscards(node, 10_600);
+  const { deleteObjects } = node.storage;
+  node.storage.deleteObjects = async (keys) => {
+    const failedKeys = keys.filter((key) => key === 'uploads/gone/000007');
+    await deleteObjects.call(node.storage, keys);
+    return { failedKeys };
+  };
+  const { counts, failures } = await node.sweeper.sweepToTheEnd();
+  assert.equal(counts.removed, 10_599);
+  assert.match(failures.map(String).join('\n'), /^LeftoversError: 1 leftovers .*uploads\/gone\/000007$/);
 });
 
 test('a turn ends at its bound, and the next goes on behind it', async (t) => {

@@ -274,6 +274,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'const failed = new Set<string>();',
   },
   {
+    name: 'what could not be removed is dropped instead of postponed',
+    file: 'src/relay/discard-worker.ts',
+    find: 'await this.#discards.postpone(left);',
+    replace: 'await this.#discards.drop(left);',
+  },
+  {
     name: 'a terminated upload keeps its multipart upload',
     file: CATALOG,
     find: "s3UploadId: row.state === 'finished' ? null : s3UploadId,",

@@ -278,8 +278,8 @@ class Simulation {
     const sweeps: number[] = [];
     if (this.#row?.state === 'completing') sweeps.push(nowMs);
     if (this.#row?.state === 'open') sweeps.push(this.#row.expiresAtMs);
-    for (const { deletedAtMs, recheckAtMs } of discards.values()) {
-      sweeps.push(deletedAtMs === null ? nowMs : (recheckAtMs ?? nowMs));
+    for (const { deletedAtMs, recheckAtMs, dueAtMs } of discards.values()) {
+      sweeps.push(deletedAtMs === null ? dueAtMs : (recheckAtMs ?? nowMs));
     }
     const times = sweeps.map((ms) => Math.max(ms, this.#nextSweepMs));
     for (const job of jobs.values()) if (job.state === 'waiting') times.push(job.startAtMs);

@@ -21,6 +21,8 @@ export interface MemoryUpload extends Omit<UploadRecord, 'overdue' | 'createdAt'
 export interface MemoryDiscard extends Discard {
   readonly deletedAtMs: number | null;
   readonly recheckAtMs: number | null;
+  readonly tries: number;
+  readonly dueAtMs: number;
 }
 
 export interface MemoryJob {

@@ -9,24 +9,23 @@ export class MemoryDiscardCatalog implements DiscardCatalogPort {
     this.#database = database;
   }
 
-  findUndone(limit: number, afterId = 0): Promise<Discard[]> {
+  findUndone(limit: number): Promise<Discard[]> {
+    const now = this.#database.server.now();
     return this.#database.read('findUndone', (tables) =>
       [...tables.discards.values()]
-        .filter((row) => row.deletedAtMs === null && row.discardId > afterId)
+        .filter((row) => row.deletedAtMs === null && row.dueAtMs <= now)
+        .sort((a, b) => a.dueAtMs - b.dueAtMs || a.discardId - b.discardId)
         .slice(0, limit)
         .map(toDiscard),
     );
   }
 
-  findDueForRecheck(limit: number, afterId = 0): Promise<Discard[]> {
+  findDueForRecheck(limit: number): Promise<Discard[]> {
     const now = this.#database.server.now();
     return this.#database.read('findDueForRecheck', (tables) =>
       [...tables.discards.values()]
-        .filter(
-          (row) =>
-            row.deletedAtMs !== null && row.recheckAtMs !== null && row.recheckAtMs <= now && row.discardId > afterId,
-        )
-        .sort((a, b) => a.discardId - b.discardId)
+        .filter((row) => row.deletedAtMs !== null && row.recheckAtMs !== null && row.recheckAtMs <= now)
+        .sort((a, b) => (a.recheckAtMs ?? 0) - (b.recheckAtMs ?? 0) || a.discardId - b.discardId)
         .slice(0, limit)
         .map(toDiscard),
     );
@@ -53,6 +52,27 @@ export class MemoryDiscardCatalog implements DiscardCatalogPort {
     });
   }
 
+  async postpone(discardIds: readonly number[]): Promise<void> {
+    if (discardIds.length === 0) return;
+    await this.#database.write(this.#database.db, 'postpone', (tables) => {
+      for (const discardId of discardIds) {
+        const row = tables.discards.get(discardId);
+        if (row === undefined) continue;
+        const nextTryMs = this.#database.server.now() + Math.min(3_600_000, 15_000 * 2 ** Math.min(row.tries, 10));
+        const time = row.deletedAtMs === null ? { dueAtMs: nextTryMs } : { recheckAtMs: nextTryMs };
+        tables.discards.set(discardId, { ...row, tries: row.tries + 1, ...time });
+      }
+    });
+  }
+
+  async makeAllDue(): Promise<void> {
+    await this.#database.write(this.#database.db, 'makeAllDue', (tables) => {
+      for (const [discardId, row] of tables.discards) {
+        if (row.deletedAtMs === null) tables.discards.set(discardId, { ...row, dueAtMs: 0 });
+      }
+    });
+  }
+
   async drop(discardIds: readonly number[]): Promise<void> {
     if (discardIds.length === 0) return;
     await this.#database.write(this.#database.db, 'drop', (tables) => {
@@ -61,6 +81,7 @@ export class MemoryDiscardCatalog implements DiscardCatalogPort {
   }
 }
 
-function toDiscard({ deletedAtMs: _deleted, recheckAtMs: _recheck, ...discard }: MemoryDiscard): Discard {
-  return discard;
+function toDiscard(row: MemoryDiscard): Discard {
+  const { discardId, uploadId, objectKey, scope, s3UploadId } = row;
+  return { discardId, uploadId, objectKey, scope, s3UploadId };
 }

@@ -85,7 +85,7 @@ export class MemoryExpiryCatalog implements Pick<ExpiryCatalog, keyof ExpiryCata
   ): void {
     tables.serial += 1;
     tables.discards.set(tables.serial, {
-      ...{ discardId: tables.serial, uploadId, objectKey, ...what, deletedAtMs: null },
+      ...{ discardId: tables.serial, uploadId, objectKey, ...what, deletedAtMs: null, tries: 0, dueAtMs: 0 },
       recheckAtMs: recheck ? this.#now + this.#discardRecheckSecs * 1_000 : null,
     });
   }

@@ -188,7 +188,7 @@ export class MemoryObjectStorage implements ObjectStorage, MultipartPrefixLister
     });
   }
 
-  async abortMultipartUpload(key: string, s3UploadId: string): Promise<'aborted' | 'missing'> {
+  async abortMultipartUpload(key: string, s3UploadId: string, _options?: CallOptions): Promise<'aborted' | 'missing'> {
     return this.#call({ operation: 'AbortMultipartUpload', key }, () =>
       this.multiparts.delete(s3UploadId) ? 'aborted' : 'missing',
     );

@@ -382,6 +382,8 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
       s3UploadId: what.s3UploadId ?? null,
       deletedAtMs: null,
       recheckAtMs: what.recheck ? this.#recheck : null,
+      tries: 0,
+      dueAtMs: 0,
     });
   }
 

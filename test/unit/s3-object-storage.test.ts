@@ -128,6 +128,15 @@ test('a service without batch delete is asked for one object after the other, an
   assert.equal(s3.requests.filter((request) => request.method === 'POST').length, 1);
 });
 
+test('without batch delete, a service that fails for all of a group is not asked about the rest', async (t) => {
+  const s3 = await startFakeS3(t, (req, res, recorded) =>
+    (req.method === 'POST' ? answerError(501, 'NotImplemented') : answerError(503, 'SlowDown'))(req, res, recorded),
+  );
+  const keys = Array.from({ length: 100 }, (_, n) => `k/${n}`);
+  await assert.rejects(s3.storage().deleteObjects(keys), { s3Code: 'SlowDown' });
+  assert.ok(s3.requests.length < 20, `${s3.requests.length} requests`);
+});
+
 test('nothing to delete takes no request', async (t) => {
   const s3 = await startFakeS3(t, answerError(500, 'InternalError'));
   assert.deepEqual(await s3.storage().deleteObjects([]), { failedKeys: [] });
