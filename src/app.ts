@@ -12,7 +12,8 @@ import { createRelayParts, type RelayParts, SWEEP_TIMING, type SweepTiming } fro
 import type { RunSweep } from './app/sweep-parts.ts';
 import { lockDataDir } from './catalog/data-dir-lock.ts';
 import type { Config, S3Credentials, Secrets } from './config.ts';
-import { UnavailableError } from './errors.ts';
+import { RelayError } from './errors.ts';
+import { Downloads } from './http/downloads.ts';
 import { EventStream } from './http/events-route.ts';
 import { createExpressApp } from './http/express-app.ts';
 import { describeFile } from './http/file-json.ts';
@@ -96,7 +97,8 @@ export async function startServer(
     { ...{ database, queue, budget, maker, locker, logger, storage }, events: bus },
     from.timing,
   );
-  addNodeMetrics(metrics.registry, { budget, locker, database, uploads: parts.relay.counters });
+  const downloads = new Downloads(storage, config.maxDownloads);
+  addNodeMetrics(metrics.registry, { budget, locker, database, downloads, uploads: parts.relay.counters });
   opened.defer(() => parts.discards.stop());
   opened.defer(() => parts.sweeper.stop());
   if (lock !== null) opened.adopt(await openControl(lock.dataDir, parts.runSweep, logger), (it) => it?.close());
@@ -126,10 +128,10 @@ export async function startServer(
       maxUploadBytes: config.maxUploadBytes,
       corsOrigins: config.corsOrigins,
       isTrustedProxy: trustedProxies(config.trustProxy),
-      download: downloadUpload({ uploads: relay, files, storage, corsOrigins: config.corsOrigins }),
-      // Of an outage the log has one error, by readiness; not one for each request that it turns away.
+      download: downloadUpload({ uploads: relay, files, downloads, corsOrigins: config.corsOrigins }),
+      // Of an outage the log has one error, by readiness; not one for each request that is turned away for now.
       onFailure: (error, request) =>
-        logger[error instanceof UnavailableError ? 'warn' : 'error'](
+        logger[error instanceof RelayError && error.status === 503 ? 'warn' : 'error'](
           { err: error, method: request.method, requestId: requestIdOf(request) },
           'a tus request failed',
         ),
@@ -152,7 +154,7 @@ export async function startServer(
     publicConfig: { tusEndpoint: config.basePath, maxUploadBytes: config.maxUploadBytes },
     files: fileRoutes({
       files,
-      storage,
+      downloads,
       deleteFile: (fileId) => deleteFile(relay, fileId),
       publicUrlBase: config.publicUrlBase,
     }),
@@ -164,17 +166,19 @@ export async function startServer(
     }),
     page: pageRoutes(PAGE_FOLDER, config.publicUrlBase),
   });
-  const http = await listen(app, config.host, config.port);
+  const http = await listen(app, config.host, config.port, config.idleBodySecs * 1_000);
   const graceMs = config.drainSecs * 1_000;
   opened.defer(async () => {
     readiness.startDraining();
     http.stopAccepting();
     events.close();
     const until = performance.now() + graceMs;
+    const lastDownload = setTimeout(() => downloads.cut(), graceMs);
     await tus.drain(graceMs);
     // A client that is asking for its offset at this moment still gets its answer.
     if (!(await http.close(Math.max(LAST_ANSWERS_MS, until - performance.now()))))
       logger.warn('requests that did not end in time were cut');
+    clearTimeout(lastDownload);
   });
   await parts.startJobs();
 

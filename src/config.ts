@@ -51,6 +51,8 @@ export interface Config {
   readonly spillDir: string;
   readonly uploadExpiresSecs: number;
   readonly idleBodySecs: number;
+  /** Of this process, each worker's own. */
+  readonly maxDownloads: number;
   readonly drainSecs: number;
   readonly startWaitSecs: number;
   readonly logLevel: LogLevel;
@@ -181,7 +183,12 @@ export const variables = {
   IDLE_BODY_SECS: variable(
     wholeNumber(1, 86_400),
     '30',
-    'A request whose body falls silent for so long is ended; what arrived is kept.',
+    'A request whose body falls silent for so long is ended, and what arrived is kept; so is an answer of which the client takes nothing for so long.',
+  ),
+  MAX_DOWNLOADS: variable(
+    wholeNumber(1, 65_536),
+    '256',
+    'Downloads at the same time, for each process; more are answered with 503. Each has a connection to S3, apart from those of uploads.',
   ),
   DRAIN_SECS: variable(
     wholeNumber(0, 3_600),
@@ -270,6 +277,7 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
       spillDir: resolve(values.SPILL_DIR ?? join(values.DATA_DIR, 'spill')),
       uploadExpiresSecs: values.UPLOAD_EXPIRES_SECS,
       idleBodySecs: values.IDLE_BODY_SECS,
+      maxDownloads: values.MAX_DOWNLOADS,
       drainSecs: values.DRAIN_SECS,
       startWaitSecs: values.START_WAIT_SECS,
       logLevel: values.LOG_LEVEL,

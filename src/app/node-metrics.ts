@@ -14,11 +14,20 @@ export interface MeasuredParts {
   budget: Pick<MemoryBudget, 'figures'>;
   locker: Pick<NodeLocker, 'counters' | 'degraded'>;
   uploads: Readonly<UploadCounters>;
+  downloads: { readonly openCount: number };
   database: Database;
 }
 
-export function addNodeMetrics(registry: Registry, { budget, locker, uploads, database }: MeasuredParts): void {
+export function addNodeMetrics(
+  registry: Registry,
+  { budget, locker, uploads, downloads, database }: MeasuredParts,
+): void {
   addUploadMetrics(registry, uploads);
+  addReadGauge(registry, {
+    name: 'tus_relay_downloads_open',
+    help: 'Objects that clients are reading now; each has a connection to S3. At most MAX_DOWNLOADS.',
+    read: () => downloads.openCount,
+  });
   addLockMetrics(registry, locker);
   addBufferMetrics(registry, () => budget.figures);
   addPoolMetrics(registry, database);

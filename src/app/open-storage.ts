@@ -14,7 +14,7 @@ const EMBEDDED_BUCKET = 'tus-relay';
 /** Not under `uploads/`, where a deep sweep would wonder about it. */
 const START_CHECK_KEY = '.tus-relay-start';
 const EMBEDDED_REGION = 'us-east-1';
-/** Calls to S3 at one time, of all uploads of a node; more wait for a connection. */
+/** Calls to S3 at one time, of all uploads of a node; more wait for a connection. Downloads have their own. */
 const MAX_S3_CONNECTIONS = 256;
 
 type ExternalTarget = Extract<S3Target, { kind: 'external' }>;
@@ -55,6 +55,7 @@ async function openEmbedded(config: Config, port: number, logger: Logger): Promi
       credentials,
       payloadSigning: 'auto',
       maxSockets: MAX_S3_CONNECTIONS,
+      maxDownloadSockets: config.maxDownloads,
     });
     await createBucketIfMissing(opened.storage.client, EMBEDDED_BUCKET);
     return {
@@ -75,12 +76,12 @@ async function closeEmbedded(storage: S3ObjectStorage, server: DevS3): Promise<v
 }
 
 async function openExternal(
-  { startWaitSecs, s3KeyPrefix }: Config,
+  { startWaitSecs, s3KeyPrefix, maxDownloads }: Config,
   target: ExternalTarget,
   credentials: S3Credentials | null,
   logger: Logger,
 ): Promise<OpenedStorage> {
-  const opened = connect(externalSettings(target, credentials));
+  const opened = connect({ ...externalSettings(target, credentials), maxDownloadSockets: maxDownloads });
   try {
     await waitForBucket(opened.storage.client, bucketToCheck(opened.settings), startWaitSecs * 1_000);
     await assertPermissions(opened.storage, target.bucket, `${s3KeyPrefix}${START_CHECK_KEY}`, logger);

@@ -1,18 +1,13 @@
-import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import type { Request, Response } from 'express';
-import { RelayError, UnavailableError } from '../errors.ts';
-import type { ObjectStorage, OpenedObject } from '../s3/object-storage.ts';
+import { RelayError } from '../errors.ts';
 import { type ContentFacts, contentHeaders } from './content-headers.ts';
+import { type ByteRange, type Downloads, forgetContent } from './downloads.ts';
 
 export interface StoredContent extends ContentFacts {
   fileId: string;
   objectKey: string;
   bytes: number;
 }
-
-type ContentSource = Pick<ObjectStorage, 'getObject' | 'headObject'>;
-type ByteRange = { first: number; last: number };
 
 /** The record is there and its object is not: somebody removed it from the bucket. */
 export class ContentMissingError extends RelayError {
@@ -39,7 +34,7 @@ export async function sendContent(
   request: Request,
   response: Response,
   file: StoredContent,
-  storage: ContentSource,
+  downloads: Downloads,
 ): Promise<void> {
   const etag = `"${file.fileId}"`;
   response.set({
@@ -66,7 +61,7 @@ export async function sendContent(
     response.set('Content-Length', String(range.last - range.first + 1));
     response.set('Content-Range', `bytes ${range.first}-${range.last}/${file.bytes}`);
   }
-  await sendObject(request, response, storage, file.objectKey, range, () => new ContentMissingError(file.fileId));
+  await downloads.send(request, response, file.objectKey, range, () => new ContentMissingError(file.fileId));
 }
 
 /** If-None-Match, which outranks the `Cache-Control: no-cache` that fetch sends along with it. */
@@ -74,74 +69,6 @@ export function hasCurrent(request: Request, etag: string): boolean {
   const known = request.get('if-none-match')?.split(',') ?? [];
   return known.some((value) => value.trim() === '*' || value.trim().replace(/^W\//, '') === etag);
 }
-
-/**
- * Copies an object into the answer, whose headers are set. A client that leaves ends the read from S3 and is nobody's
- * failure; when S3 breaks off, the connection is cut, so that the client cannot take half a file for the whole.
- *
- * @throws what `missing` makes when there is no such object; the headers that describe the content are gone then
- */
-export async function sendObject(
-  request: Request,
-  response: Response,
-  storage: ContentSource,
-  objectKey: string,
-  range: ByteRange | null,
-  missing: () => RelayError,
-): Promise<void> {
-  const gone = new AbortController();
-  let body: Readable | null = null;
-  response.once('close', () => {
-    // When S3 broke off, the body has its error already, and it is not the client that has left.
-    if (!response.writableFinished && !body?.errored) gone.abort();
-  });
-  try {
-    const opened = await openObject(request, storage, objectKey, range, gone.signal);
-    if (opened === null) throw missing();
-    if (opened === 'head') {
-      response.end();
-      return;
-    }
-    body = opened.body;
-    await pipeline(body, response);
-  } catch (error) {
-    if (gone.signal.aborted) {
-      body?.destroy();
-      return;
-    }
-    if (!response.headersSent) forgetContent(response);
-    if (error instanceof RelayError) throw error;
-    throw new UnavailableError('storage', 'the storage broke off in the middle of a file', { cause: error });
-  }
-}
-
-/** @returns 'head' when only the headers are wanted, and the object is there */
-async function openObject(
-  request: Request,
-  storage: ContentSource,
-  objectKey: string,
-  range: ByteRange | null,
-  signal: AbortSignal,
-): Promise<OpenedObject | 'head' | null> {
-  if (request.method === 'HEAD') return (await storage.headObject(objectKey, { signal })) === null ? null : 'head';
-  return storage.getObject(objectKey, range ?? undefined, { signal });
-}
-
-/** An error is about to be sent in its place. */
-function forgetContent(response: Response): void {
-  response.status(200);
-  for (const name of CONTENT_HEADERS) response.removeHeader(name);
-}
-
-const CONTENT_HEADERS = [
-  'Accept-Ranges',
-  'Cache-Control',
-  'Content-Disposition',
-  'Content-Length',
-  'Content-Range',
-  'Content-Type',
-  'ETag',
-];
 
 /**
  * @returns null for the whole: no range, several ranges (RFC 9110, 14.2 allows to ignore them), one that is not

@@ -1,7 +1,7 @@
 import { type Request, Router } from 'express';
 import { RelayError } from '../errors.ts';
-import type { ObjectStorage } from '../s3/object-storage.ts';
-import { hasCurrent, sendContent, sendObject } from './file-content.ts';
+import type { Downloads } from './downloads.ts';
+import { hasCurrent, sendContent } from './file-content.ts';
 import { type DescribedFile, describeFile, findVariant } from './file-json.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -11,7 +11,7 @@ const YEAR_SECS = 31_536_000;
 
 export interface FileRoutesParts {
   files: FileSource;
-  storage: Pick<ObjectStorage, 'getObject' | 'headObject'>;
+  downloads: Downloads;
   /** Deletes the file, its thumbnails and its upload. @returns false when there is nothing of the kind (any more) */
   deleteFile(fileId: string): Promise<boolean>;
   publicUrlBase: string | null;
@@ -55,7 +55,7 @@ export class InvalidQueryError extends RelayError {
  * - `GET /files/{id}/content` → the bytes, or one range of them
  * - `GET /files/{id}/thumb/{128|512}` → image/webp
  */
-export function fileRoutes({ files, storage, deleteFile, publicUrlBase }: FileRoutesParts): Router {
+export function fileRoutes({ files, downloads, deleteFile, publicUrlBase }: FileRoutesParts): Router {
   const router = Router({ caseSensitive: true });
 
   router.get('/files', async (request, response) => {
@@ -78,7 +78,7 @@ export function fileRoutes({ files, storage, deleteFile, publicUrlBase }: FileRo
   });
 
   router.get('/files/:fileId/content', async (request, response) => {
-    await sendContent(request, response, await getFile(request), storage);
+    await sendContent(request, response, await getFile(request), downloads);
   });
 
   router.get('/files/:fileId/thumb/:size', async (request, response) => {
@@ -93,7 +93,7 @@ export function fileRoutes({ files, storage, deleteFile, publicUrlBase }: FileRo
       'X-Content-Type-Options': 'nosniff',
     });
     if (hasCurrent(request, etag)) response.status(304).end();
-    else await sendObject(request, response, storage, variant.objectKey, null, () => new ThumbnailNotFoundError());
+    else await downloads.send(request, response, variant.objectKey, null, () => new ThumbnailNotFoundError());
   });
 
   async function getFile(request: Request<{ fileId: string }>): Promise<DescribedFile> {

@@ -1,6 +1,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { StartError } from '../errors.ts';
+import { StalledReaders } from './stalled-readers.ts';
 
 const HEADERS_TIMEOUT_MS = 60_000;
 /** Longer than the 60 s after which common balancers drop an idle connection: they must be the ones to close it. */
@@ -24,8 +25,16 @@ export interface HttpServer {
   close(graceMs: number): Promise<boolean>;
 }
 
-/** @throws StartError when the address cannot be listened on */
-export async function listen(handler: RequestListener, host: string, port: number): Promise<HttpServer> {
+/**
+ * @param idleReaderMs how long a client may take nothing of what there is for it; then its connection is cut
+ * @throws StartError when the address cannot be listened on
+ */
+export async function listen(
+  handler: RequestListener,
+  host: string,
+  port: number,
+  idleReaderMs = 30_000,
+): Promise<HttpServer> {
   const server = createServer(
     {
       // The body of an upload may take hours; silence within it is the tus endpoint's business.
@@ -44,8 +53,15 @@ export async function listen(handler: RequestListener, host: string, port: numbe
   // No 'clientError' listener: Node's own answer to what is not HTTP (400, 408, 413, 431) knows whether an answer is
   // under way on the connection already.
   await startListening(server, host, port);
-  const closed = new Promise<void>((resolve) => server.once('close', resolve));
+  const readers = new StalledReaders(idleReaderMs);
+  const closed = new Promise<void>((resolve) => server.once('close', resolve)).then(() => readers.stop());
   let stopping = false;
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket) => {
+    readers.watch(socket);
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   server.on('request', (_request, response) => {
     // `server.close()` ends the connections that are idle now; those that become so later are for us to end.
     // The log, the metrics and a pipeline each listen for its end; Node takes more than ten for a leak.
@@ -58,6 +74,8 @@ export async function listen(handler: RequestListener, host: string, port: numbe
     if (stopping) return;
     stopping = true;
     server.close(); // closes idle connections too
+    // To Node a connection that has brought nothing yet is not idle: browsers open some that they may never use.
+    for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
   };
   return {
     address: server.address() as AddressInfo,

@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Request, Response } from 'express';
 import type { AllowedOrigins } from '../config-values.ts';
 import { RelayError } from '../errors.ts';
-import type { ObjectStorage } from '../s3/object-storage.ts';
 import { setOriginHeaders } from './cors.ts';
+import type { Downloads } from './downloads.ts';
 import { sendContent } from './file-content.ts';
 import { FileNotFoundError, type FileSource } from './file-routes.ts';
 
@@ -19,12 +19,12 @@ export class UploadUnfinishedError extends RelayError {
 export interface UploadDownloadParts {
   uploads: { look(uploadId: string): Promise<{ state: string }> };
   files: Pick<FileSource, 'findFile'>;
-  storage: Pick<ObjectStorage, 'getObject' | 'headObject'>;
+  downloads: Downloads;
   corsOrigins: AllowedOrigins;
 }
 
 /** What GET of an upload's own URL answers: the content of the file that it has become. It takes no lock. */
-export function downloadUpload({ uploads, files, storage, corsOrigins }: UploadDownloadParts) {
+export function downloadUpload({ uploads, files, downloads, corsOrigins }: UploadDownloadParts) {
   return async (uploadId: string, request: IncomingMessage, response: ServerResponse): Promise<void> => {
     // Every request of the tus endpoint has come through Express, and is one of its own.
     const [expressRequest, expressResponse] = [request as Request, response as Response];
@@ -33,6 +33,6 @@ export function downloadUpload({ uploads, files, storage, corsOrigins }: UploadD
     const file = await files.findFile(uploadId);
     if (file === null) throw new FileNotFoundError();
     setOriginHeaders(expressRequest, expressResponse, corsOrigins);
-    await sendContent(expressRequest, expressResponse, file, storage);
+    await sendContent(expressRequest, expressResponse, file, downloads);
   };
 }

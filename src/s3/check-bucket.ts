@@ -4,6 +4,7 @@ import { CreateBucketCommand, ListObjectsV2Command, type S3Client } from '@aws-s
 import { StartError } from '../errors.ts';
 import { TransportError } from './http-transport.ts';
 import { errorOfThrown, S3Error } from './s3-errors.ts';
+import { sdkOptions } from './sdk-answers.ts';
 
 export type BucketProblemKind =
   | 'unreachable'
@@ -42,7 +43,7 @@ export async function checkBucket(
   try {
     const answer = await client.send(
       new ListObjectsV2Command({ Bucket: target.bucket, MaxKeys: 1 }),
-      signal === undefined ? {} : { abortSignal: signal },
+      sdkOptions({ pool: 'probes', ...(signal === undefined ? {} : { signal }) }),
     );
     if (answer.Name === undefined) throw new S3Error('ListObjectsV2', 'IncompleteAnswer', 200, 'unknown');
     return null;

@@ -5,6 +5,7 @@
  */
 import { type ClientRequest, Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import type { ConnectionPool } from './object-storage.ts';
 
 export interface CallLimits {
   /** For a new connection, TLS included. */
@@ -23,7 +24,7 @@ export interface CallLimits {
 
 export interface TransportSettings extends CallLimits {
   /** Connections at the same time; further calls wait for one, on the time of `callTimeoutMs`. */
-  maxSockets: number;
+  maxSockets: Readonly<Record<ConnectionPool, number>>;
 }
 
 export interface TransportBody {
@@ -46,6 +47,8 @@ export interface TransportCall {
   /** The reply is handed on while it comes in, however long that takes. */
   streamed: boolean;
   signal?: AbortSignal | undefined;
+  /** Left out: `uploads`. */
+  pool?: ConnectionPool | undefined;
 }
 
 export interface TransportReply {
@@ -92,24 +95,28 @@ const POOLED_SOCKET_MS = 4_000;
 const WRITE_AHEAD_BYTES = 1024 * 1024;
 
 export class HttpTransport {
-  readonly #httpAgent: HttpAgent;
-  readonly #httpsAgent: HttpsAgent;
+  readonly #pools: Readonly<Record<ConnectionPool, AgentPair>>;
   readonly #connectTimeoutMs: number;
   readonly #idleTimeoutMs: number;
   readonly #callTimeoutMs: number;
 
   constructor(settings: TransportSettings) {
-    const pool = { keepAlive: true, maxSockets: settings.maxSockets, timeout: POOLED_SOCKET_MS };
-    this.#httpAgent = new HttpAgent(pool);
-    this.#httpsAgent = new HttpsAgent(pool);
+    const { maxSockets } = settings;
+    this.#pools = {
+      uploads: agentPair(maxSockets.uploads),
+      downloads: agentPair(maxSockets.downloads),
+      probes: agentPair(maxSockets.probes),
+    };
     this.#connectTimeoutMs = settings.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
     this.#idleTimeoutMs = settings.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
     this.#callTimeoutMs = settings.callTimeoutMs ?? CALL_TIMEOUT_MS;
   }
 
   close(): void {
-    this.#httpAgent.destroy();
-    this.#httpsAgent.destroy();
+    for (const { http, https } of Object.values(this.#pools)) {
+      http.destroy();
+      https.destroy();
+    }
   }
 
   /** @throws TransportError */
@@ -191,9 +198,10 @@ export class HttpTransport {
   }
 
   #open(call: TransportCall): ClientRequest {
+    const { http, https } = this.#pools[call.pool ?? 'uploads'];
     try {
       return (call.secure ? requestHttps : requestHttp)({
-        agent: call.secure ? this.#httpsAgent : this.#httpAgent,
+        agent: call.secure ? https : http,
         host: call.hostname.replace(/^\[|\]$/g, ''),
         port: call.port,
         method: call.method,
@@ -205,6 +213,16 @@ export class HttpTransport {
       throw new TransportError('InvalidRequest', 'not a valid HTTP request', false, { cause });
     }
   }
+}
+
+interface AgentPair {
+  http: HttpAgent;
+  https: HttpsAgent;
+}
+
+function agentPair(maxSockets: number): AgentPair {
+  const pool = { keepAlive: true, maxSockets, timeout: POOLED_SOCKET_MS };
+  return { http: new HttpAgent(pool), https: new HttpsAgent(pool) };
 }
 
 /** Writes a payload's chunks to a request as they are, no faster than the connection takes them. */

@@ -46,8 +46,16 @@ export interface OpenedObject extends StoredObject {
   body: Readable;
 }
 
+/**
+ * Whose connections a call uses, so that none of them waits for another's: downloads last as long as their clients like,
+ * and a probe has to be answered while uploads have all their connections in use.
+ */
+export type ConnectionPool = 'uploads' | 'downloads' | 'probes';
+
 export interface CallOptions {
   signal?: AbortSignal;
+  /** Left out: `uploads`, which is also for everything that works behind them. */
+  pool?: ConnectionPool;
 }
 
 export interface ObjectStorage {

@@ -14,8 +14,10 @@ export interface S3Settings {
   credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string };
   /** auto: the payload is signed only where neither TLS nor a loopback protects it. */
   payloadSigning: 'auto' | 'signed' | 'unsigned';
-  /** Connections to S3 at the same time; more calls wait for one. */
+  /** Connections to S3 at the same time, downloads and probes apart; more calls wait for one. */
   maxSockets: number;
+  /** Connections for downloads. Left out: as many as for the rest. */
+  maxDownloadSockets?: number;
 }
 
 /** @param transport what its requests go through; destroying the client closes it */

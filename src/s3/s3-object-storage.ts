@@ -13,9 +13,12 @@ import { SdkMultipart } from './sdk-multipart.ts';
 import { SdkObjects } from './sdk-objects.ts';
 import { ThinRequests } from './thin-request.ts';
 
+/** A probe that was not answered is given up before the next but one begins. */
+const PROBE_SOCKETS = 4;
+
 /**
  * {@link ObjectStorage} on any S3-compatible service. What carries a payload is made by hand ({@link ThinRequests}),
- * everything else goes through the SDK's client; both share one pool of connections and its time limits.
+ * everything else goes through the SDK's client; both share the pools of connections and their time limits.
  */
 export class S3ObjectStorage implements ObjectStorage, MultipartPrefixLister {
   /** For `@tus/s3-store`, which wants a client of its own kind, and for the check at the start. */
@@ -26,7 +29,12 @@ export class S3ObjectStorage implements ObjectStorage, MultipartPrefixLister {
 
   /** @param limits how long a call may take; the defaults are right outside tests */
   constructor(settings: S3Settings, limits?: CallLimits) {
-    const transport = new HttpTransport({ maxSockets: settings.maxSockets, ...limits });
+    const maxSockets = {
+      uploads: settings.maxSockets,
+      downloads: settings.maxDownloadSockets ?? settings.maxSockets,
+      probes: PROBE_SOCKETS,
+    };
+    const transport = new HttpTransport({ maxSockets, ...limits });
     this.client = createS3Client(settings, transport);
     this.#thin = new ThinRequests(this.client, transport, settings);
     this.#objects = new SdkObjects(this.client, settings.bucket);

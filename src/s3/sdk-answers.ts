@@ -1,5 +1,5 @@
 /** What the calls through the SDK's client have in common. */
-import type { CallOptions } from './object-storage.ts';
+import type { CallOptions, ConnectionPool } from './object-storage.ts';
 import { errorOfThrown, S3Error } from './s3-errors.ts';
 
 /** Whatever goes wrong leaves as an S3Error. */
@@ -31,6 +31,13 @@ export function nextMarker(
   return next;
 }
 
-export function sdkOptions(options: CallOptions | undefined): { abortSignal?: AbortSignal } {
-  return options?.signal === undefined ? {} : { abortSignal: options.signal };
+/** What goes with a call through the client to our request handler (`sdk-transport.ts`). */
+export interface SdkCallOptions {
+  abortSignal?: AbortSignal;
+  pool?: ConnectionPool;
+}
+
+export function sdkOptions(options: CallOptions | undefined): SdkCallOptions {
+  const { signal, pool } = options ?? {};
+  return { ...(signal === undefined ? {} : { abortSignal: signal }), ...(pool === undefined ? {} : { pool }) };
 }

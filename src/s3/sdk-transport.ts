@@ -3,6 +3,7 @@ import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import type { HttpTransport, TransportBody } from './http-transport.ts';
 import { encodeUriPart } from './object-url.ts';
 import { payloadFrom } from './payload.ts';
+import type { SdkCallOptions } from './sdk-answers.ts';
 
 /** What we use of the SDK's `HttpRequest`. */
 interface SdkRequest {
@@ -20,7 +21,7 @@ interface SdkRequest {
 export function sdkRequestHandler(transport: HttpTransport): NonNullable<S3ClientConfig['requestHandler']> {
   return {
     metadata: { handlerProtocol: 'http/1.1' },
-    async handle(request: SdkRequest, options?: { abortSignal?: AbortSignal }) {
+    async handle(request: SdkRequest, options?: SdkCallOptions) {
       const query = queryString(request.query ?? {});
       const reply = await transport.send({
         secure: request.protocol === 'https:',
@@ -33,6 +34,7 @@ export function sdkRequestHandler(transport: HttpTransport): NonNullable<S3Clien
         // The SDK marks each request with its operation. Only this one has a reply that is not read at once.
         streamed: request.query?.['x-id'] === 'GetObject',
         signal: options?.abortSignal,
+        pool: options?.pool,
       });
       return { response: { statusCode: reply.statusCode, headers: reply.headers, body: reply.body } };
     },

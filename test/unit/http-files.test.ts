@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
+import { Downloads } from '../../src/http/downloads.ts';
 import type { DescribedFile, FileJson } from '../../src/http/file-json.ts';
 import { type FileRoutesParts, fileRoutes } from '../../src/http/file-routes.ts';
-import type { OpenedObject } from '../../src/s3/object-storage.ts';
+import type { ObjectStorage, OpenedObject } from '../../src/s3/object-storage.ts';
+import { eventually } from '../support/eventually.ts';
 import { serveApp } from '../support/serve-app.ts';
 
 const ID = '0f8fad5b-d9cb-469f-a165-70867728950e';
@@ -27,15 +29,25 @@ const photo: DescribedFile = {
   ],
 };
 
+type Wishes = Partial<FileRoutesParts> & {
+  storage?: Pick<ObjectStorage, 'getObject' | 'headObject'>;
+  maxDownloads?: number;
+};
+
 /** One file in a bucket of one object, with what a test wants to be different. */
-function serveFile(t: TestContext, file: Partial<DescribedFile> = {}, parts: Partial<FileRoutesParts> = {}) {
+function serveFile(t: TestContext, file: Partial<DescribedFile> = {}, wishes: Wishes = {}) {
   const served = { ...photo, ...file };
+  const { storage, maxDownloads, ...parts } = wishes;
+  const bucket: Wishes['storage'] = {
+    headObject: async () => stored(CONTENT),
+    getObject: async (_key, range) => opened(CONTENT, range),
+  };
   const files: FileRoutesParts = {
     files: {
       listFiles: async () => ({ files: [served], next: 'more' }),
       findFile: async (fileId) => (fileId === ID ? served : null),
     },
-    storage: { headObject: async () => stored(CONTENT), getObject: async (_key, range) => opened(CONTENT, range) },
+    downloads: new Downloads(storage ?? bucket, maxDownloads ?? 100),
     deleteFile: async () => true,
     publicUrlBase: null,
     ...parts,
@@ -289,6 +301,61 @@ test('a client that leaves before the storage has answered takes its request alo
   leaving.abort();
   await assert.rejects(call);
   if (!signal.aborted) await once(signal, 'abort');
+});
+
+test('with as many downloads open as there may be, the next is told to wait, until one of them leaves', async (t) => {
+  const asked: AbortSignal[] = [];
+  const { url } = await serveFile(
+    t,
+    {},
+    {
+      maxDownloads: 2,
+      storage: {
+        headObject: async () => stored(CONTENT),
+        // The storage hangs: not even the headers of an answer are there.
+        getObject: (_key, _range, options) => {
+          const signal = options?.signal as AbortSignal;
+          asked.push(signal);
+          return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+        },
+      },
+    },
+  );
+  const leaving = [0, 1].map(() => new AbortController());
+  const calls = leaving.map(({ signal }) => fetch(`${url}/api/files/${ID}/content`, { signal }).catch(() => null));
+  await eventually('two reads', async () => (asked.length === 2 ? true : undefined));
+  for (const path of ['content', 'thumb/128']) {
+    const response = await fetch(`${url}/api/files/${ID}/${path}`);
+    assert.equal(response.status, 503);
+    assert.equal(response.headers.get('retry-after'), '5');
+    assert.equal(response.headers.get('cache-control'), 'no-store');
+    assert.equal(response.headers.get('content-disposition'), null);
+    assert.equal(await codeOf(response), 'downloads_busy');
+  }
+  assert.equal((await content(url, {}, 'HEAD')).status, 200);
+  assert.equal((await content(url, { 'If-None-Match': `"${ID}"` })).status, 304);
+  assert.equal(asked.length, 2);
+  leaving[0]?.abort();
+  await calls[0];
+  await eventually('the read of a third', async () => {
+    const last = new AbortController();
+    t.after(() => last.abort());
+    void fetch(`${url}/api/files/${ID}/content`, { signal: last.signal }).catch(() => {});
+    return asked.length > 2 ? true : undefined;
+  });
+  leaving[1]?.abort();
+});
+
+test('a file that its client has read, or that is not there, takes no place any more', async (t) => {
+  let isThere = false;
+  const storage = {
+    headObject: async () => null,
+    getObject: async () => (isThere ? opened(CONTENT) : null),
+  };
+  const { url } = await serveFile(t, {}, { maxDownloads: 1, storage });
+  for (let n = 0; n < 3; n += 1) assert.equal((await content(url)).status, 404);
+  isThere = true;
+  for (let n = 0; n < 3; n += 1) assert.equal(await (await content(url)).text(), '0123456789');
 });
 
 test('when the storage breaks off, the client cannot take half a file for the whole', async (t) => {

@@ -19,6 +19,7 @@ test('docs/metrics.md has a row for every metric of ours, and for no other', () 
     budget: { figures: {} as never },
     locker: { counters: newLockCounters(), degraded: false },
     uploads: newUploadCounters(),
+    downloads: { openCount: 0 },
     database: { poolFigures: () => ({ total: 0, idle: 0, waiting: 0 }) } as unknown as Database,
   });
   addPrimaryMetrics(registry, { workers: () => ({ wanted: 2, serving: 2 }), restarts: () => 0 });

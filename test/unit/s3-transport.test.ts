@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { checkBucket } from '../../src/s3/check-bucket.ts';
 import type { CallOptions } from '../../src/s3/object-storage.ts';
 import { payloadFrom } from '../../src/s3/payload.ts';
 import { S3Error, type S3Outcome } from '../../src/s3/s3-errors.ts';
@@ -181,4 +182,30 @@ test('connections are used again, and never more than allowed', async (t) => {
   await storage.headObject('k1');
   assert.equal(s3.requests.length, 31);
   assert.ok(ports.size <= 3, `${ports.size} connections`);
+});
+
+test('uploads, downloads and probes do not wait for one another’s connections', async (t) => {
+  const s3 = await startFakeS3(
+    t,
+    (req, res) => {
+      if (req.method === 'PUT' && req.url?.includes('/quick')) answerStored(req, res);
+      else if (req.url?.includes('list-type=2')) {
+        res.writeHead(200).end('<ListBucketResult><Name>test-bucket</Name></ListBucketResult>');
+      } else if (req.method === 'GET') res.writeHead(200, { 'content-length': '9', etag: '"x"' }).write('1');
+      // What is left are uploads that hang.
+    },
+    { early: true },
+  );
+  const storage = s3.storage({ maxSockets: 2, maxDownloadSockets: 1 });
+  const opened = await storage.getObject('k', undefined, { pool: 'downloads' });
+  assert.deepEqual(await storage.putObject('quick', BODY, {}), { etag: '"stored"' });
+  const leaving = new AbortController();
+  const second = storage.getObject('k', undefined, { pool: 'downloads', signal: leaving.signal });
+  const hanging = ['a', 'b'].map((key) => storage.putObject(key, BODY, {}, { signal: leaving.signal }));
+  const target = { bucket: 'test-bucket', region: 'us-east-1' };
+  assert.equal(await checkBucket(storage.client, target), null);
+  assert.deepEqual(s3.requests.filter(({ url }) => url.includes('/k')).length, 1, 'a download past its own pool');
+  leaving.abort();
+  for (const call of [second, ...hanging]) await assert.rejects(call);
+  opened?.body.destroy();
 });
