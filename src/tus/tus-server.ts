@@ -6,7 +6,7 @@ import type { UploadRelay } from '../relay/upload-relay.ts';
 import { createUpload } from './create-upload.ts';
 import { headUpload } from './head-upload.ts';
 import { patchUpload } from './patch-upload.ts';
-import { type RunningRequest, RunningRequests } from './running-requests.ts';
+import { type RunningRequest, RunningRequests, ServerShutdownError } from './running-requests.ts';
 import { terminateUpload } from './terminate-upload.ts';
 import { answer } from './tus-answer.ts';
 import { TusProtocolError, toTusAnswer } from './tus-errors.ts';
@@ -74,10 +74,19 @@ export class TusServer extends Server {
   override async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const method = methodOf(request);
     try {
-      await this.#running.run(request, response, (running) => this.#route(method, request, response, running));
+      if (method === 'GET') await this.#download(request, response);
+      else await this.#running.run(request, response, (running) => this.#route(method, request, response, running));
     } catch (error) {
       this.#answerError(error, request, response);
     }
+  }
+
+  /** Not among the running requests: a shutdown waits for what is to be committed, not for who reads. */
+  #download(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.#running.draining) throw new ServerShutdownError();
+    const uploadId = uploadIdOf(pathOf(request), this.#options.basePath);
+    if (uploadId === null) throw notFound('GET');
+    return this.#options.download(uploadId, request, response);
   }
 
   async #route(
@@ -86,16 +95,12 @@ export class TusServer extends Server {
     response: ServerResponse,
     running: RunningRequest,
   ): Promise<void> {
-    const { basePath, isTrustedProxy, download } = this.#options;
-    const path = (request as { originalUrl?: string }).originalUrl ?? request.url ?? '/';
+    const { basePath, isTrustedProxy } = this.#options;
+    const path = pathOf(request);
     const uploadId = uploadIdOf(path, basePath);
     if (method === 'OPTIONS') {
       if (this.#options.corsOrigins !== '*') response.setHeader('Vary', 'Origin');
       return super.handle(request, response);
-    }
-    if (method === 'GET') {
-      if (uploadId === null) throw notFound(method);
-      return download(uploadId, request, response);
     }
     assertTusVersion(request);
     if (uploadId === null) {
@@ -156,6 +161,10 @@ export class TusServer extends Server {
       body,
     );
   }
+}
+
+function pathOf(request: IncomingMessage): string {
+  return (request as { originalUrl?: string }).originalUrl ?? request.url ?? '/';
 }
 
 function isCollection(path: string, basePath: string): boolean {

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { Agent, request } from 'node:http';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -12,7 +14,8 @@ import { loadConfig } from '../../src/config.ts';
 import { createLogger } from '../../src/observability/logger.ts';
 import { eventually } from '../support/eventually.ts';
 import { exchange } from '../support/http-exchange.ts';
-import { startServerProcess } from '../support/server-process.ts';
+import { openDownload } from '../support/open-download.ts';
+import { type ServerProcess, startServerProcess } from '../support/server-process.ts';
 import { patternBytes } from '../support/test-relay.ts';
 import { createUpload, head, type OpenPatch, openPatch, patch, terminate } from '../support/tus-client.ts';
 
@@ -54,6 +57,62 @@ test('a PATCH that ends within DRAIN_SECS is finished, and answered', async (t) 
   await open.send(CONTENT.subarray(SENT_BYTES));
   const answer = await open.answer();
   assert.equal(answer.status, 204, answer.head);
+  assert.deepEqual(await ended, { code: 0, signal: null }, server.output);
+});
+
+/** More than the system takes for a client that does not read. */
+const LARGE = patternBytes(40 * MIB);
+
+async function storeLarge(server: ServerProcess): Promise<{ uploadUrl: string; fileUrl: string }> {
+  const uploadUrl = await createUpload(`${server.url}/files`, LARGE.length);
+  assert.equal((await patch(uploadUrl, 0, LARGE)).status, 204);
+  return { uploadUrl, fileUrl: `${server.url}/api/files/${uploadUrl.split('/').at(-1)}/content` };
+}
+
+test('downloads that nobody reads, live events and connections without a request do not hold the end up', async (t) => {
+  const server = await startServerProcess(t, { env: { LOG_LEVEL: 'info', DRAIN_SECS: '2' } });
+  const { uploadUrl, fileUrl } = await storeLarge(server);
+  const downloads = await Promise.all([openDownload(uploadUrl), openDownload(fileUrl)]);
+  for (const download of downloads) assert.equal(await download.status(), 200);
+  const events = await openDownload(`${server.url}/api/events`);
+  assert.equal(await events.status(), 200);
+  const silent = connect(server.port, '127.0.0.1');
+  silent.on('error', () => {});
+  await once(silent, 'connect');
+  t.after(() => {
+    for (const { socket } of [...downloads, events, { socket: silent }]) socket.destroy();
+  });
+  const startedMs = performance.now();
+  assert.deepEqual(await server.stop('SIGTERM'), { code: 0, signal: null }, server.output);
+  // Before, the first of them held it up for as long as it lasted; then the process ended itself, after 20 s, with 1.
+  assert.ok(performance.now() - startedMs < 15_000);
+  assert.deepEqual(server.loggedErrors(), []);
+});
+
+test('only connections without a request are open: the server ends at once', async (t) => {
+  const server = await startServerProcess(t, { env: { LOG_LEVEL: 'info', DRAIN_SECS: '3600' } });
+  const silent = connect(server.port, '127.0.0.1');
+  silent.on('error', () => {});
+  await once(silent, 'connect');
+  const agent = new Agent({ keepAlive: true });
+  t.after(() => {
+    silent.destroy();
+    agent.destroy();
+  });
+  const [answer] = await once(request({ port: server.port, path: '/livez', agent }).end(), 'response');
+  answer.resume();
+  await once(answer, 'end');
+  assert.deepEqual(await server.stop('SIGTERM'), { code: 0, signal: null }, server.output);
+});
+
+test('a download that ends within DRAIN_SECS is not cut', async (t) => {
+  const server = await startServerProcess(t, { env: { LOG_LEVEL: 'info', DRAIN_SECS: '3600' } });
+  const { uploadUrl, fileUrl } = await storeLarge(server);
+  const downloads = await Promise.all([openDownload(uploadUrl), openDownload(fileUrl)]);
+  for (const download of downloads) assert.equal(await download.status(), 200);
+  const ended = server.stop('SIGTERM');
+  await eventually('the shutdown', async () => (server.output.includes('shutting down') ? true : undefined));
+  for (const download of downloads) assert.ok((await download.takeAll()) > LARGE.length);
   assert.deepEqual(await ended, { code: 0, signal: null }, server.output);
 });
 
