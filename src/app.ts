@@ -135,6 +135,11 @@ export async function startServer(
           { err: error, method: request.method, requestId: requestIdOf(request) },
           'a tus request failed',
         ),
+      onBodyFailure: (failure, uploadId, request) =>
+        logger[failure instanceof RelayError ? 'warn' : 'error'](
+          { err: failure, code: codeOf(failure), uploadId, requestId: requestIdOf(request) },
+          'the body of a creation could not be stored to its end; the client was told where to go on',
+        ),
     },
     relay,
     new RelayStore(
@@ -216,6 +221,10 @@ async function openControl(dataDir: string, sweep: RunSweep, logger: Logger): Pr
     logger.warn({ err: error }, 'commands like `npm run sweep` cannot reach this server: it has no control socket');
     return null;
   }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof RelayError ? error.code : 'internal_error';
 }
 
 /** Express hangs the response on its request. */

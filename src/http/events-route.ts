@@ -17,7 +17,7 @@ export interface EventStreamOptions {
 /**
  * `GET /api/events`: server-sent events, each with JSON in `data`:
  *
- * - `progress` `{"uploadId", "offset", "length": number | null}`
+ * - `progress` `{"uploadId", "offset", "length": number | null}`; offset and length are equal only when the object is there
  * - `finished`, `thumbnails` `{"file": as in GET /api/files/{id}}`
  * - `deleted` `{"id"}`
  *

@@ -106,11 +106,10 @@ class Append {
     }, LONE_HEARTBEAT_MS);
     try {
       for (let chunk = await this.#body.next(); chunk !== null; chunk = await this.#body.next()) {
-        if (this.#buffer?.flushWanted) {
-          // All is here but the end of the message. A segment would make an open upload that has all its bytes.
-          if (this.#position === this.#ledger.upload.lengthBytes) return 'complete';
-          await this.#flush();
-        }
+        // Where all is here but the end of the message, a segment would make an open upload that has all its bytes. The
+        // end is waited for: until then a byte too much may come.
+        const isWhole = this.#position === this.#ledger.upload.lengthBytes;
+        if (this.#buffer?.flushWanted && !isWhole) await this.#flush();
         await this.#takeChunk(chunk);
         this.#body.free(chunk);
       }

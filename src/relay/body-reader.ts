@@ -16,6 +16,20 @@ export type BodySource = Readable & { readonly complete?: boolean };
 const NOTHING = Buffer.alloc(0);
 
 /**
+ * Is there a byte in a body that should have none? One that does not say so is read up to its first byte.
+ *
+ * @returns false also when the body has not come to its end: nothing is known of what it has not sent
+ */
+export async function hasBytes(
+  { declaredBytes, source, stop }: { declaredBytes: number | null; source: BodySource; stop: AbortSignal },
+  idleMs: number,
+): Promise<boolean> {
+  if (declaredBytes !== null) return declaredBytes > 0;
+  using reader = new BodyReader(source, idleMs, stop);
+  return (await reader.next()) !== null;
+}
+
+/**
  * Takes a body chunk by chunk straight from Node's stream, and says how it ended. Unlike `for await` it leaves the
  * stream alive when we stop early, since an answer is still to be sent on the same socket, and it copies nothing.
  * Nothing is read ahead of who takes the chunks: no budget counts what would wait here.

@@ -20,11 +20,14 @@ export class UploadGoneError extends RelayError {
 export class OffsetMismatchError extends RelayError {
   override readonly name = 'OffsetMismatchError';
 
-  constructor(uploadId: string, sentOffset: number, storedOffset: number) {
+  /** @param storedOffset null: it may not be named */
+  constructor(uploadId: string, sentOffset: number, storedOffset: number | null) {
     super(
       'offset_mismatch',
       409,
-      `upload ${uploadId}: the request says offset ${sentOffset}, ${storedOffset} bytes are stored`,
+      storedOffset === null
+        ? `upload ${uploadId}: the request says offset ${sentOffset}, and that is not how far it is`
+        : `upload ${uploadId}: the request says offset ${sentOffset}, ${storedOffset} bytes are stored`,
     );
   }
 }
@@ -43,7 +46,7 @@ export class UploadSizeExceededError extends RelayError {
   override readonly name = 'UploadSizeExceededError';
 
   constructor(uploadId: string, lengthBytes: number) {
-    super('upload_size_exceeded', 413, `the request goes past the ${lengthBytes} bytes of upload ${uploadId}`);
+    super('upload_size_exceeded', 413, `the request goes past the length of upload ${uploadId}, ${lengthBytes}`);
   }
 }
 

@@ -10,7 +10,8 @@ import { UploadLockedError } from '../locks/upload-locker.ts';
 import type { EventBus } from '../pipeline/event-bus.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 import { appendToUpload } from './append-upload.ts';
-import { type BodyEnd, BodyReader, type BodySource } from './body-reader.ts';
+import { type BodyEnd, BodyReader, type BodySource, hasBytes } from './body-reader.ts';
+import { endUnreachable, goOnAfter } from './broken-creation.ts';
 import type { Clock } from './clock.ts';
 import type { UploadCompleter } from './complete-upload.ts';
 import type { DiscardWorker } from './discard-worker.ts';
@@ -95,9 +96,17 @@ export interface AppendRequest {
 }
 
 export interface Appended {
-  /** In state `completing` after a creation whose last step failed: its offset may not be named then (V3). */
   upload: UploadRecord;
   bodyEnd: BodyEnd;
+}
+
+export interface Created {
+  /** In state `completing` when the last step of a creation failed: its offset may not be named then (V3). */
+  upload: UploadRecord;
+  /** null: there was no body, or how much of it is stored is not known. */
+  offsetBytes: number | null;
+  /** Why the body could not be stored to its end, though the client can go on; null: nothing went wrong. */
+  failure: unknown;
 }
 
 interface ClaimedUpload {
@@ -119,18 +128,21 @@ export class UploadRelay {
   }
 
   /**
-   * One row, no request to S3, unless there is a body or nothing to wait for (length 0).
+   * One row, no request to S3, unless there is a body or nothing to wait for (length 0). See broken-creation.ts for
+   * what becomes of a body that cannot be stored.
    *
-   * @throws UploadTooLargeError
+   * @throws UploadTooLargeError, UploadSizeExceededError, and what the client cannot go on from
    */
-  async create(request: CreateRequest): Promise<Appended> {
+  async create(request: CreateRequest): Promise<Created> {
     const { lengthBytes, owner, metadata, body } = request;
     const { maxUploadBytes, maxParts, keyPrefix } = this.settings;
     if (lengthBytes !== null && lengthBytes > maxUploadBytes)
       throw new UploadTooLargeError(lengthBytes, maxUploadBytes);
-    if (body !== null && (body.declaredBytes ?? 0) > (lengthBytes ?? maxUploadBytes)) {
-      throw new UploadSizeExceededError('that this request creates', lengthBytes ?? maxUploadBytes);
-    }
+    const isTooMuch =
+      body !== null &&
+      ((body.declaredBytes ?? 0) > (lengthBytes ?? maxUploadBytes) ||
+        (lengthBytes === 0 && (await hasBytes(body, this.settings.idleBodyMs))));
+    if (isTooMuch) throw new UploadSizeExceededError('that this request creates', lengthBytes ?? maxUploadBytes);
     const writes = body !== null && lengthBytes !== 0;
     const newUpload = {
       uploadId: request.uploadId ?? randomUUID(),
@@ -143,19 +155,24 @@ export class UploadRelay {
       state: lengthBytes === 0 ? ('completing' as const) : ('open' as const),
       writer: writes ? UploadLedger.freshToken() : null,
     };
-    if (lengthBytes === 0) return { upload: await this.#createEmpty(newUpload), bodyEnd: 'complete' };
+    if (lengthBytes === 0) {
+      return { upload: await this.#createEmpty(newUpload), offsetBytes: body === null ? null : 0, failure: null };
+    }
     const createdAtMs = this.#dependencies.clock.now();
     const created = await this.#dependencies.catalog.create(newUpload);
     this.counters.created += 1;
-    if (body === null || created.writer === null) return { upload: created, bodyEnd: 'complete' };
+    if (body === null || created.writer === null) return { upload: created, offsetBytes: null, failure: null };
+    const relay = {
+      find: (uploadId: string) => this.#find(uploadId),
+      assertAlive: (upload: UploadRecord) => this.#assertAlive(upload),
+      terminate: (uploadId: string) => this.terminate(uploadId),
+    };
     try {
-      return await this.#append({ upload: created, claimedAtMs: createdAtMs }, body);
-    } catch (error) {
-      if (error instanceof UploadSizeExceededError) await this.terminate(created.uploadId);
-      if (error instanceof UploadSizeExceededError) throw error;
-      // The upload is there, and the client is to learn its address: it asks there how far it has come, and goes on.
-      const upload = await this.#find(created.uploadId);
-      return { upload, bodyEnd: 'stopped' };
+      const { upload, bodyEnd } = await this.#append({ upload: created, claimedAtMs: createdAtMs }, body);
+      if (bodyEnd === 'cut' && upload.state === 'open') await endUnreachable(upload.uploadId, relay);
+      return { upload, offsetBytes: upload.offsetBytes, failure: null };
+    } catch (failure) {
+      return { ...(await goOnAfter(failure, created, relay)), failure };
     }
   }
 
@@ -226,7 +243,14 @@ export class UploadRelay {
       await end.enqueueCompletion(trx, newUpload.uploadId);
     });
     this.counters.created += 1;
-    return completer.complete(newUpload.uploadId, true);
+    try {
+      return await completer.complete(newUpload.uploadId, true);
+    } catch (error) {
+      // To a client, the 201 of an empty upload says that it is done. It creates anew: a file that came of this one
+      // after all would be there twice.
+      await endUnreachable(newUpload.uploadId, this);
+      throw error;
+    }
   }
 
   async #append({ upload: claimed, claimedAtMs }: ClaimedUpload, body: RequestBody): Promise<Appended> {
@@ -262,6 +286,8 @@ export class UploadRelay {
   #publishProgress(upload: UploadRecord): void {
     const { events } = this.#dependencies;
     const { uploadId, offsetBytes, lengthBytes } = upload;
+    // Without its object the whole length is not to be named (V3): the completer says "finished" when it is there.
+    if (upload.state === 'completing') return;
     events.publish({ type: 'progress', uploadId, offset: offsetBytes, length: lengthBytes });
     if (upload.state !== 'finished') return;
     this.counters.finished += 1;
@@ -287,11 +313,16 @@ export class UploadRelay {
     const { uploadId, offsetBytes, declaredLengthBytes, body } = request;
     const upload = await this.#find(uploadId);
     this.#assertAlive(upload);
-    if (upload.offsetBytes !== offsetBytes) throw new OffsetMismatchError(uploadId, offsetBytes, upload.offsetBytes);
     const { lengthBytes } = upload;
+    if (upload.offsetBytes !== offsetBytes) {
+      // Without its object the whole length is not to be named (V3).
+      throw new OffsetMismatchError(uploadId, offsetBytes, upload.state === 'completing' ? null : upload.offsetBytes);
+    }
     if (declaredLengthBytes !== null && declaredLengthBytes !== lengthBytes) {
       if (lengthBytes !== null) {
-        throw new InvalidUploadLengthError(`upload ${uploadId} has ${lengthBytes} bytes, not ${declaredLengthBytes}`);
+        throw new InvalidUploadLengthError(
+          `the length of upload ${uploadId} is ${lengthBytes}, not ${declaredLengthBytes}`,
+        );
       }
       if (declaredLengthBytes < offsetBytes) {
         throw new InvalidUploadLengthError(`${offsetBytes} bytes are stored already, more than ${declaredLengthBytes}`);
@@ -301,7 +332,8 @@ export class UploadRelay {
     }
     // Between the claim and this look another request may have moved on: the client asks again.
     if (upload.state === 'open') throw new OffsetMismatchError(uploadId, offsetBytes, upload.offsetBytes);
-    if ((body.declaredBytes ?? 0) > 0) throw new UploadSizeExceededError(uploadId, upload.offsetBytes);
+    // A chunked body says nothing of its length, and may be empty: then the request repeats the last one.
+    if (await hasBytes(body, this.settings.idleBodyMs)) throw new UploadSizeExceededError(uploadId, upload.offsetBytes);
     return upload.state === 'completing' ? this.#complete(upload) : upload;
   }
 

@@ -3,19 +3,21 @@ import { parseUploadMetadata } from '../pipeline/upload-metadata.ts';
 import type { UploadRelay } from '../relay/upload-relay.ts';
 import type { RunningRequest } from './running-requests.ts';
 import { TusProtocolError } from './tus-errors.ts';
-import { OFFSET_CONTENT_TYPE, readByteCount, readContentLength, uploadHeaders } from './tus-headers.ts';
+import { expiryHeaders, OFFSET_CONTENT_TYPE, readByteCount, readContentLength } from './tus-headers.ts';
 
 /**
  * POST: creation, creation-with-upload, creation-defer-length.
  *
  * @param locate the address of a new upload
- * @returns status 201 with Location, and Upload-Offset when the request had a body
+ * @param onBodyFailure told of a body that could not be stored to its end, though the client can go on
+ * @returns status 201 with Location, and Upload-Offset when the request had a body and it may be named
  */
 export async function createUpload(
   request: IncomingMessage,
   running: RunningRequest,
   relay: UploadRelay,
   locate: (uploadId: string) => string,
+  onBodyFailure: (failure: unknown, uploadId: string) => void,
 ): Promise<OutgoingHttpHeaders> {
   const { headers } = request;
   if (headers['upload-concat'] !== undefined) {
@@ -28,18 +30,18 @@ export async function createUpload(
   const metadata = readHeader(headers['upload-metadata']);
   parseUploadMetadata(metadata);
   const hasBody = headers['content-type'] === OFFSET_CONTENT_TYPE;
-  const { upload } = await relay.create({
+  const { upload, offsetBytes, failure } = await relay.create({
     owner: 'public',
     lengthBytes: readLength(request),
     metadata,
     body: hasBody ? { source: request, declaredBytes: readContentLength(request), stop: running.stopSignal } : null,
   });
-  const { 'Upload-Offset': offset, ...rest } = uploadHeaders(upload);
+  if (failure !== null) onBodyFailure(failure, upload.uploadId);
   return {
     Location: locate(upload.uploadId),
-    ...rest,
+    ...expiryHeaders(upload),
     // Without the object the whole length is not to be named (V3); tus-js-client then asks with HEAD.
-    ...(hasBody && upload.state !== 'completing' ? { 'Upload-Offset': offset } : {}),
+    ...(offsetBytes === null || upload.state === 'completing' ? {} : { 'Upload-Offset': offsetBytes }),
   };
 }
 

@@ -2,6 +2,7 @@
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import { HEADERS } from '@tus/utils';
 import type { UploadRecord } from '../catalog/upload-record.ts';
+import { UploadCompletingError } from '../relay/relay-errors.ts';
 import { TusProtocolError } from './tus-errors.ts';
 
 export const TUS_VERSION = '1.0.0';
@@ -52,9 +53,12 @@ export function readContentLength(request: IncomingMessage): number | null {
   return value === undefined ? null : Number(value);
 }
 
+/** @throws UploadCompletingError: without its object the whole length is not to be named (V3) */
 export function uploadHeaders(upload: UploadRecord): OutgoingHttpHeaders {
-  return {
-    'Upload-Offset': upload.offsetBytes,
-    ...(upload.state === 'open' ? { 'Upload-Expires': upload.expiresAt.toUTCString() } : {}),
-  };
+  if (upload.state === 'completing') throw new UploadCompletingError(upload.uploadId);
+  return { 'Upload-Offset': upload.offsetBytes, ...expiryHeaders(upload) };
+}
+
+export function expiryHeaders(upload: UploadRecord): OutgoingHttpHeaders {
+  return upload.state === 'open' ? { 'Upload-Expires': upload.expiresAt.toUTCString() } : {};
 }

@@ -31,6 +31,8 @@ export interface TusServerOptions {
   download: (uploadId: string, request: IncomingMessage, response: ServerResponse) => Promise<void>;
   /** For failures that are ours, not the client's. */
   onFailure: (error: unknown, request: IncomingMessage) => void;
+  /** For a creation that was answered 201 although not all of its body could be stored. */
+  onBodyFailure: (failure: unknown, uploadId: string, request: IncomingMessage) => void;
 }
 
 /**
@@ -106,7 +108,8 @@ export class TusServer extends Server {
     if (uploadId === null) {
       if (method !== 'POST' || !isCollection(path, basePath)) throw notFound(method);
       const locate = (id: string) => uploadLocation(request, basePath, id, isTrustedProxy);
-      const headers = await createUpload(request, running, this.#relay, locate);
+      const onBodyFailure = (failure: unknown, id: string) => this.#options.onBodyFailure(failure, id, request);
+      const headers = await createUpload(request, running, this.#relay, locate, onBodyFailure);
       return this.#answer(request, response, 201, headers);
     }
     switch (method) {

@@ -208,19 +208,6 @@ test('a body that comes with the creation costs no second look at the catalog an
   assert.ok((await storedBytes(relay, upload.uploadId))?.equals(content));
 });
 
-test('a creation whose body breaks off tells the client where to go on', async (t) => {
-  const relay = await startTestRelay(t);
-  relay.storage.fate = () => ({ kind: 'refuse', code: 'AccessDenied' });
-  const { upload } = await relay.relay.create({
-    owner: 'public',
-    lengthBytes: 400,
-    metadata: null,
-    body: bodyOf(patternBytes(400)),
-  });
-  assert.equal(upload.offsetBytes, 0);
-  assert.equal(upload.state, 'open');
-});
-
 test('a deferred length may be declared after the last byte, inside a part and at the end of one', async (t) => {
   const relay = await startTestRelay(t);
   for (const length of [400, 1_000, 1_400, 2_000]) {

@@ -4,6 +4,7 @@
  * the bucket, so that a run stops at the step that broke something.
  */
 import type { CommittedPart } from '../../src/catalog/upload-catalog.ts';
+import type { FileEvent } from '../../src/pipeline/event-bus.ts';
 import type { MemoryTables, MemoryUpload } from '../support/memory-database.ts';
 import { hex, type SimulatedBucket } from './simulated-s3.ts';
 
@@ -174,6 +175,15 @@ export class History {
       this.#fail('V3', `${what} names the length ${offsetBytes} while the upload is ${row.state}`);
     }
     this.#promisedBytes = Math.max(this.#promisedBytes, offsetBytes);
+  }
+
+  /** A live event, which everybody reads. */
+  told(event: FileEvent): void {
+    if (event.type !== 'progress' || event.uploadId !== this.#uploadId) return;
+    const state = this.#tables?.uploads.get(this.#uploadId)?.state;
+    if (event.offset === event.length && state !== 'finished' && state !== 'terminated') {
+      this.#fail('V3', `an event names the length ${event.length} while the upload is ${state}`);
+    }
   }
 
   /** Things in the bucket that are not this upload's, however much like it they look. */

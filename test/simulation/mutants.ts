@@ -58,6 +58,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '    return upload;',
   },
   {
+    name: 'an event tells the whole length before there is an object',
+    file: 'src/relay/upload-relay.ts',
+    find: "    if (upload.state === 'completing') return;\n",
+    replace: '',
+  },
+  {
     name: 'a Complete that failed is taken for done',
     file: 'src/relay/complete-upload.ts',
     find: '      else throw error;\n    }\n  }\n\n  #sendComplete',

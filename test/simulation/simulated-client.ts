@@ -139,9 +139,10 @@ export class SimulatedClient {
     await this.#ask(`POST ${withBody ? sent : ''}`, (node) =>
       node.serve(this.#content, async (relay) => {
         const body = withBody ? this.#body(0, sent, false, node).body : null;
-        const { upload } = await relay.create({ uploadId, owner: 'public', lengthBytes, metadata: null, body });
+        const created = await relay.create({ uploadId, owner: 'public', lengthBytes, metadata: null, body });
+        const { upload, offsetBytes } = created;
         // As the tus endpoint, which names no offset then.
-        return upload.state === 'completing' ? null : upload;
+        return offsetBytes === null || upload.state === 'completing' ? null : { ...upload, offsetBytes };
       }),
     );
   }

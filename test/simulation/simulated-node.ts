@@ -90,7 +90,7 @@ export class SimulatedNode implements SimulatedProcess {
         ...{ database, catalog, storage, completer, discards, end, clock, budget },
         tails: new TailMemory(budget),
         isLockShared: () => scenario.isLockShared,
-        events: { publish: () => {}, subscribe: () => () => {} },
+        events: { publish: (event) => history.told(event), subscribe: () => () => {} },
       },
     );
     const expiry = new MemoryExpiryCatalog(database, { discardRecheckSecs: DISCARD_RECHECK_SECS });

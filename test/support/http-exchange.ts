@@ -27,7 +27,8 @@ export class ConnectionLostError extends Error {
 export function exchange(url: string, { method, headers = {}, body }: Sent): Promise<Exchange> {
   return new Promise((resolve, reject) => {
     const lost = (cause: Error) => reject(new ConnectionLostError(`${method} ${url}: ${cause.message}`, { cause }));
-    const length = body === undefined ? {} : { 'Content-Length': Buffer.byteLength(body) };
+    const length =
+      body === undefined || 'Transfer-Encoding' in headers ? {} : { 'Content-Length': Buffer.byteLength(body) };
     // Taken apart by hand: the URL class would tidy up a path that a test means as it is.
     const [, hostname = '', port = '', path = ''] = /^http:\/\/([^/:]+):(\d+)(.*)$/.exec(url) ?? [];
     const target = { hostname, port, path, method, agent: false as const, headers: { ...length, ...headers } };
