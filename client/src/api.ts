@@ -64,7 +64,7 @@ export async function deleteFile(fileId: string): Promise<void> {
 async function readJson<T>(path: string): Promise<T> {
   const response = await send(path, { headers: { Accept: 'application/json' } });
   if (!response.ok) throw await errorOf(response);
-  return response.json();
+  return (await response.json()) as T;
 }
 
 async function send(path: string, init: RequestInit): Promise<Response> {

@@ -3,6 +3,7 @@ import './styles/theme.css';
 import './styles/page.css';
 import './styles/files.css';
 import './styles/uppy.css';
+import './styles/uploads.css';
 import { announceIn } from './announcer.ts';
 import { listFiles, readConfig, type ServerConfig } from './api.ts';
 import { Arrivals } from './arrivals.ts';

@@ -7,8 +7,17 @@ const PARALLEL_UPLOADS = 3;
 /** Quick at first, then every few seconds for as long as the page is open: an upload is given up by people only. */
 const RETRY_DELAYS_MS = [200, 500, 1_000, 2_000, ...new Array<number>(20_000).fill(3_000)];
 
+/** Is told how the requests of each file fare; by Uppy's file id. */
+export interface RequestWatcher {
+  requestBegan(fileId: string): void;
+  answered(fileId: string): void;
+  /** It is going to be tried again. @param body of the answer; '' when there was none */
+  wentAway(fileId: string, body: string): void;
+}
+
 /** How files travel: tus, resumed from the offset that the server holds, whatever broke. */
-export function resumableUpload(endpoint: string): Omit<TusOptions<Meta, Body>, 'id'> {
+export function resumableUpload(endpoint: string, watcher: RequestWatcher): Omit<TusOptions<Meta, Body>, 'id'> {
+  const fileOf = new WeakMap<object, string>();
   return {
     endpoint,
     limit: PARALLEL_UPLOADS,
@@ -16,8 +25,22 @@ export function resumableUpload(endpoint: string): Omit<TusOptions<Meta, Body>, 
     retryDelays: RETRY_DELAYS_MS,
     removeFingerprintOnSuccess: true,
     allowedMetaFields: ['name', 'type'],
-    onBeforeRequest: (request) => watchForStall(request.getUnderlyingObject()),
-    onAfterResponse: (request, response) => keepUpload(request.getMethod(), response.getStatus()),
+    onBeforeRequest: (request, file) => {
+      watchForStall(request.getUnderlyingObject());
+      fileOf.set(request, file.id);
+      watcher.requestBegan(file.id);
+    },
+    onAfterResponse: (request, response) => {
+      keepUpload(request.getMethod(), response.getStatus());
+      const fileId = fileOf.get(request);
+      if (fileId !== undefined && response.getStatus() < 400) watcher.answered(fileId);
+    },
+    onShouldRetry: (error, _attempt, _options, decide) => {
+      const willRetry = decide(error);
+      const fileId = error.originalRequest === null ? undefined : fileOf.get(error.originalRequest);
+      if (willRetry && fileId !== undefined) watcher.wentAway(fileId, error.originalResponse?.getBody() ?? '');
+      return willRetry;
+    },
   };
 }
 

@@ -1,21 +1,18 @@
-import Uppy, { type UppyFile } from '@uppy/core';
+import Uppy from '@uppy/core';
 import Dashboard from '@uppy/dashboard';
 import GoldenRetriever from '@uppy/golden-retriever';
 import Tus from '@uppy/tus';
-import { resumeAfterReload } from './after-reload.ts';
 import type { Announce } from './announcer.ts';
 import type { ServerConfig } from './api.ts';
+import { el } from './dom.ts';
 import { formatBytes } from './format.ts';
 import { takeDroppedFiles } from './page-drop.ts';
 import { resumableUpload } from './resumable-upload.ts';
+import { resumeAfterReload } from './uploads/after-reload.ts';
+import { UploadCards } from './uploads/upload-cards.ts';
+import { type Body, type Meta, Uploads } from './uploads/uploads.ts';
 
-type Meta = Record<string, unknown>;
-type Body = Record<string, never>;
-type PanelFile = UppyFile<Meta, Body>;
-
-const EMPTY_HEIGHT_PX = 256;
-const BUSY_HEIGHT_PX = 372;
-/** How long a file that has arrived stays in the panel with its tick, before only the list shows it. */
+/** How long a file that has arrived stays in the panel, before only the list shows it. */
 const TICK_MS = 1_800;
 
 /** As long as the server keeps an upload that nobody continues, by default. */
@@ -28,18 +25,20 @@ const GIB = 2 ** 30;
 const COPY_LIMITS = { maxFileSize: 4 * GIB, maxTotalSize: 8 * GIB };
 
 export interface UploadPanel {
-  /** Is this upload one of this page's own? */
+  /** Is this upload one of this page's own, or was it? */
   owns(uploadId: string): boolean;
 }
 
 /**
- * The place to drop files on: Uppy's Dashboard, sending with tus, finding its uploads again after a reload.
+ * The place to drop files on, and the uploads that are under way: Uppy's Dashboard takes the files, tus sends them,
+ * and Golden Retriever finds them again after a reload. How each is doing is shown by cards of our own. The panel keeps
+ * its height whatever happens in it, so that nothing below it moves.
  *
  * @param slot names the uploads of this tab in the browser's storage
  * @param onStored a file has arrived whole
  */
 export function openUploadPanel(
-  target: HTMLElement,
+  panel: HTMLElement,
   slot: string,
   config: ServerConfig,
   announce: Announce,
@@ -47,63 +46,24 @@ export function openUploadPanel(
 ): UploadPanel {
   const uppy = new Uppy<Meta, Body>({
     id: slot,
-    autoProceed: true,
+    autoProceed: false, // it would try again what was refused, with every file that is added
     restrictions: { maxFileSize: config.maxUploadBytes },
-    infoTimeout: 8_000,
-    // The server may well be on the same machine or in the same house.
-    locale: {
-      strings: { connectedToInternet: 'Online again', noInternetConnection: 'No network connection' },
-      pluralize: (count) => (count === 1 ? 0 : 1),
-    },
   });
-  uppy.use(Dashboard, {
-    target,
-    inline: true,
-    width: '100%',
-    height: EMPTY_HEIGHT_PX,
-    theme: 'auto',
-    note: `Any type, up to ${formatBytes(config.maxUploadBytes)} each`,
-    proudlyDisplayPoweredByUppy: false,
-    singleFileFullScreen: false,
-    doneButtonHandler: null,
-    locale: {
-      strings: {
-        dashboardTitle: 'Files to upload',
-        dropPasteFiles: 'Drop files anywhere on this page %{browseFiles}',
-        browseFiles: 'Choose files',
-        removeFile: 'Remove %{file}',
-      },
-    },
-  });
+  const target = el('div', { class: 'upload-target' });
+  const uploads = new Uploads(uppy, config.maxUploadBytes, (name, reason) => announce(`${name}: ${reason}`));
+  const cards = new UploadCards(uploads, () => target.querySelector<HTMLElement>('.uppy-Dashboard-browse')?.focus());
+  panel.append(target, cards.element);
+
+  openDashboard(uppy, target, config.maxUploadBytes);
   // Relative addresses cannot be resolved against the endpoint that a resumed upload remembers.
-  uppy.use(Tus, resumableUpload(new URL(config.tusEndpoint, location.href).href));
+  uppy.use(Tus, resumableUpload(new URL(config.tusEndpoint, location.href).href, uploads));
   uppy.use(GoldenRetriever, { expires: RESTORED_MS, indexedDB: COPY_LIMITS as object });
 
-  takeDroppedFiles((files) => addFiles(uppy, files));
-  resumeAfterReload(uppy);
-  retryWhenOnline(uppy);
-  followOutcomes(uppy, announce, onStored);
-  followHeight(uppy);
-  followTitle(uppy);
-  return { owns: (uploadId) => uppy.getFiles().some((file) => uploadIdOf(file) === uploadId) };
-}
-
-function addFiles(uppy: Uppy<Meta, Body>, files: readonly File[]): void {
-  try {
-    uppy.addFiles(files.map((file) => ({ source: 'page', name: file.name, type: file.type, data: file })));
-  } catch {
-    // Uppy has shown the reason already.
-  }
-}
-
-/** With a way to the server again, what failed for the lack of one is tried again. */
-function retryWhenOnline(uppy: Uppy<Meta, Body>): void {
-  window.addEventListener('online', () => {
-    if (uppy.getFiles().some((file) => file.error)) void uppy.retryAll();
-  });
-}
-
-function followOutcomes(uppy: Uppy<Meta, Body>, announce: Announce, onStored: () => void): void {
+  takeDroppedFiles((files) => uploads.add(files));
+  resumeAfterReload(uppy, uploads.start);
+  window.addEventListener('online', () => uploads.retryUnanswered());
+  uppy.on('state-update', () => cards.drawSoon());
+  uppy.on('restriction-failed', () => cards.drawSoon());
   uppy.on('upload-success', (file) => {
     if (file === undefined) return;
     announce(`${file.name} uploaded`);
@@ -112,37 +72,44 @@ function followOutcomes(uppy: Uppy<Meta, Body>, announce: Announce, onStored: ()
       if (uppy.getFile(file.id)?.progress.uploadComplete) uppy.removeFile(file.id);
     }, TICK_MS);
   });
-  uppy.on('upload-error', (file) => {
-    if (file !== undefined) announce(`${file.name} could not be uploaded`);
-  });
-  uppy.on('restriction-failed', (file, error) => announce(`${file?.name ?? 'The file'}: ${error.message}`));
+  followTitle(uppy);
+  return { owns: (uploadId) => uploads.owns(uploadId) };
 }
 
-/** Low while it is a mere target, higher as soon as there is something to see. */
-function followHeight(uppy: Uppy<Meta, Body>): void {
-  const fit = () => {
-    const height = uppy.getFiles().length === 0 ? EMPTY_HEIGHT_PX : BUSY_HEIGHT_PX;
-    const dashboard = uppy.getPlugin('Dashboard');
-    if (dashboard !== undefined && dashboard.opts.height !== height) dashboard.setOptions({ height });
-  };
-  uppy.on('files-added', fit);
-  uppy.on('file-removed', fit);
-  uppy.on('restored', fit);
-  uppy.on('cancel-all', fit);
+/** Only to take files: what becomes of them is shown by our cards. */
+function openDashboard(uppy: Uppy<Meta, Body>, target: HTMLElement, maxBytes: number): void {
+  const canDrop = window.matchMedia('(hover: hover) and (pointer: fine)');
+  const strings = () => ({
+    strings: {
+      dashboardTitle: 'Files to upload',
+      dropPasteFiles: canDrop.matches ? 'Drop files anywhere on this page %{browseFiles}' : '%{browseFiles}',
+      browseFiles: 'Choose files',
+    },
+  });
+  uppy.use(Dashboard, {
+    target,
+    inline: true,
+    width: '100%',
+    height: '100%',
+    theme: 'auto',
+    note: `Any type, up to ${formatBytes(maxBytes)} each`,
+    proudlyDisplayPoweredByUppy: false,
+    showSelectedFiles: false,
+    disableStatusBar: true,
+    disableInformer: true,
+    disableThumbnailGenerator: true,
+    locale: strings(),
+  });
+  canDrop.addEventListener('change', () => uppy.getPlugin('Dashboard')?.setOptions({ locale: strings() }));
 }
 
 /** The progress in the tab's title, for whoever has gone to another tab meanwhile. */
 function followTitle(uppy: Uppy<Meta, Body>): void {
   const name = document.title;
-  uppy.on('progress', (percent) => {
-    document.title = percent > 0 && percent < 100 ? `${percent} % · ${name}` : name;
-  });
-  uppy.on('cancel-all', () => {
-    document.title = name;
-  });
-}
-
-/** The last segment of the upload's address. */
-function uploadIdOf(file: PanelFile): string | undefined {
-  return file.tus?.uploadUrl?.split('/').at(-1);
+  const show = (percent: number) => {
+    const isBusy = percent > 0 && percent < 100 && uppy.getFiles().length > 0;
+    document.title = isBusy ? `${percent} % · ${name}` : name;
+  };
+  uppy.on('progress', show);
+  uppy.on('file-removed', () => show(uppy.getState().totalProgress));
 }

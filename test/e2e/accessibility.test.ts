@@ -5,13 +5,14 @@ import { test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { openBrowser, openPage } from '../support/browser.ts';
 import { startGateProxy } from './support/gate-proxy.ts';
-import { blob, chooseFiles, rowOf, SOON_MS, sidewaysPhoto } from './support/page-actions.ts';
+import { sidewaysScroll } from './support/measure.ts';
+import { blob, cardOf, chooseFiles, rowOf, SOON_MS, sidewaysPhoto } from './support/page-actions.ts';
 import { startPageServer } from './support/page-server.ts';
 
 for (const colorScheme of ['light', 'dark'] as const) {
   for (const widthPx of [360, 1280]) {
-    test(`no accessibility fault in ${colorScheme} at ${widthPx} px: empty, uploading, paused, asking, with files`, async (t) => {
-      const server = await startPageServer(t);
+    test(`no accessibility fault in ${colorScheme} at ${widthPx} px: empty, uploading, paused, refused, asking, with files`, async (t) => {
+      const server = await startPageServer(t, { MAX_UPLOAD_BYTES: '8MiB' });
       const proxy = await startGateProxy(t, server.port);
       const { page, record } = await openPage(await openBrowser(t, { colorScheme, widthPx }), proxy.url);
       await page.getByText('Nothing here yet').waitFor();
@@ -20,16 +21,20 @@ for (const colorScheme of ['light', 'dark'] as const) {
       const held = proxy.holdAfter(2 ** 20);
       await chooseFiles(page, await sidewaysPhoto('one.jpg'), blob('two.zip', 2 ** 22));
       await held;
-      await page.getByRole('button', { name: 'Pause', exact: true }).waitFor();
+      await page.getByRole('button', { name: 'Pause two.zip' }).waitFor();
       await assertAccessible(page, 'uploading');
-      await page.getByRole('button', { name: 'Pause', exact: true }).click();
+      await page.getByRole('button', { name: 'Cancel two.zip' }).click();
+      await assertAccessible(page, 'asking whether to cancel');
+      await page.getByRole('button', { name: 'Keep it: two.zip' }).click();
+      await page.getByRole('button', { name: 'Pause two.zip' }).click();
+      await page.getByRole('button', { name: 'Resume two.zip' }).waitFor();
       await assertAccessible(page, 'paused');
-      await page.getByRole('button', { name: 'Add more files' }).click();
-      await assertAccessible(page, 'adding more');
-      await page.getByRole('button', { name: 'Back' }).click();
+      await chooseFiles(page, blob('huge.bin', 9 * 2 ** 20));
+      await cardOf(page, 'huge.bin').waitFor();
+      await assertAccessible(page, 'refused');
 
       proxy.release();
-      await page.getByRole('button', { name: 'Resume', exact: true }).click();
+      await page.getByRole('button', { name: 'Resume two.zip' }).click();
       await rowOf(page, 'two.zip').waitFor({ timeout: SOON_MS });
       await rowOf(page, 'one.jpg').locator('img').waitFor({ timeout: SOON_MS });
       await assertAccessible(page, 'with files');
@@ -76,8 +81,4 @@ async function assertAccessible(page: Page, state: string): Promise<void> {
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
     .map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join('; ')}`);
   assert.deepEqual(found, [], state);
-}
-
-function sidewaysScroll(page: Page): Promise<unknown> {
-  return page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth');
 }

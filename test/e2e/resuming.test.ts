@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { openBrowser, openPage, type PageRecord } from '../support/browser.ts';
 import { type GateProxy, startGateProxy } from './support/gate-proxy.ts';
-import { blob, chooseFiles, eventually, type GivenFile, rowOf, SOON_MS } from './support/page-actions.ts';
+import { blob, cardOf, chooseFiles, eventually, type GivenFile, rowOf, SOON_MS } from './support/page-actions.ts';
 import { type PageServer, startPageServer } from './support/page-server.ts';
 
 const MIB = 2 ** 20;
@@ -67,21 +67,40 @@ test('the server is killed in the middle and started again: the upload goes on b
 
 test('an upload that is paused stands still until it is resumed, a reload included', async (t) => {
   const { server, proxy, page, record, file } = await haltInTheMiddle(t);
-  await page.getByRole('button', { name: 'Pause', exact: true }).click();
-  const resume = page.getByRole('button', { name: 'Resume', exact: true });
+  await page.getByRole('button', { name: `Pause ${file.name}` }).click();
+  const resume = page.getByRole('button', { name: /Resume/ });
   await resume.waitFor();
   proxy.drop();
   const requests = record.tus.length;
-  await eventually('the pause is noted for a reload', () => isPauseNoted(page));
 
-  await page.reload();
-  await page.getByText('Session restored').waitFor({ timeout: SOON_MS });
+  await page.reload(); // at once: nothing but the page itself has noted the pause by now
+  await resume.waitFor({ timeout: SOON_MS });
+  assert.match((await cardOf(page, file.name).textContent()) ?? '', /Paused · \d+(\.\d)? MB of 23 MB/);
+  assert.equal(await resume.count(), 1, 'one way to go on');
   assert.equal(record.tus.length, requests, 'no request while it is paused');
-  assert.equal(await rowOf(page, file.name).count(), 0);
 
-  await page.getByRole('button', { name: /^Upload/ }).click();
+  await resume.click();
   await assertArrives(page, server, file);
   assertNothingTwice(record);
+});
+
+test('after a reload, what was paused stays so, and what was under way goes on', async (t) => {
+  const { proxy, page, record, file } = await haltInTheMiddle(t);
+  await page.getByRole('button', { name: `Pause ${file.name}` }).click();
+  proxy.drop();
+  const held = proxy.holdAfter(MIB);
+  const other = blob('other.bin', 4 * MIB);
+  await chooseFiles(page, other);
+  await held;
+  await eventually('the browser has a copy for the reload', () => isCopied(page, 2));
+  await page.reload();
+  proxy.drop();
+  await rowOf(page, other.name).waitFor({ timeout: SOON_MS });
+  const resume = page.getByRole('button', { name: `Resume ${file.name}` });
+  await resume.waitFor();
+  assert.equal(await rowOf(page, file.name).count(), 0);
+  const posts = record.tus.filter((request) => request.method === 'POST').length;
+  assert.equal(posts, 2, 'one upload each');
 });
 
 test('a second tab leaves the upload of the first alone; a tab that is opened when the first has gone takes it over', async (t) => {
@@ -100,12 +119,11 @@ test('a second tab leaves the upload of the first alone; a tab that is opened wh
 
 test('pause and resume by keyboard, with the button of the file', async (t) => {
   const { server, proxy, page, record, file } = await haltInTheMiddle(t);
-  await page.getByRole('button', { name: 'Pause upload' }).focus();
+  await page.getByRole('button', { name: `Pause ${file.name}` }).focus();
   await page.keyboard.press('Enter');
-  await page.getByRole('button', { name: 'Resume upload' }).waitFor();
+  await page.getByRole('button', { name: `Resume ${file.name}` }).waitFor();
   proxy.drop();
-  await page.getByRole('button', { name: 'Resume upload' }).focus();
-  await page.keyboard.press('Enter');
+  await page.keyboard.press('Enter'); // the focus has gone to the button that took its place
   await assertArrives(page, server, file);
   assertNothingTwice(record);
 });
@@ -167,17 +185,17 @@ function assertNothingTwice(record: PageRecord): void {
   }
 }
 
-/** Uppy writes down what it would restore twice a second. */
-function isPauseNoted(page: Page): Promise<boolean> {
+/** Has Uppy's copy of so many files been written? */
+function isCopied(page: Page, files: number): Promise<boolean> {
   return page.evaluate(`new Promise((resolve, reject) => {
     const opening = indexedDB.open('uppy-blobs');
     opening.onerror = reject;
     opening.onsuccess = () => {
-      const reading = opening.result.transaction('metadata').objectStore('metadata').getAll();
-      reading.onerror = reject;
-      reading.onsuccess = () => {
+      const counting = opening.result.transaction('files').objectStore('files').count();
+      counting.onerror = reject;
+      counting.onsuccess = () => {
         opening.result.close();
-        resolve(reading.result.some(({ metadata }) => metadata.includes('"isPaused":true')));
+        resolve(counting.result >= ${files});
       };
     };
   })`);

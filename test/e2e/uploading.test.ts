@@ -4,6 +4,7 @@ import { openBrowser, openPage } from '../support/browser.ts';
 import {
   announcement,
   blob,
+  cardOf,
   chooseFiles,
   eventually,
   loadedSize,
@@ -101,13 +102,59 @@ test('a file that another browser uploads appears without a reload, and disappea
   assert.deepEqual([...mine.record.errors, ...theirs.record.errors], []);
 });
 
-test('a file that is too large is refused before a byte is sent', async (t) => {
+test('a file that is too large is refused before a byte is sent, and its card says why', async (t) => {
   const server = await startPageServer(t, { MAX_UPLOAD_BYTES: '1MiB' });
   const { page, record } = await openPage(await openBrowser(t), server.url);
-  await chooseFiles(page, blob('too-large.bin', 2 * 2 ** 20));
-  await page
-    .getByText(/exceeds maximum allowed size/)
-    .first()
-    .waitFor({ timeout: SOON_MS });
-  assert.deepEqual(record.tus, []);
+  page.on('dialog', (dialog) => {
+    record.errors.push(`a dialog opened: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  await chooseFiles(page, blob('too-large.bin', 2 * 2 ** 20), blob('fits.bin', 1000));
+  const card = cardOf(page, 'too-large.bin');
+  await card.getByText('Too large: it has 2 MB, and the server takes up to 1 MB each.').waitFor({ timeout: SOON_MS });
+  await rowOf(page, 'fits.bin').waitFor({ timeout: SOON_MS });
+  await card.getByRole('button', { name: 'Remove too-large.bin' }).click();
+  await card.waitFor({ state: 'detached' });
+  assert.equal(record.tus.filter(({ method }) => method === 'POST').length, 1, 'of the other file');
+  assert.deepEqual(record.errors, []);
 });
+
+for (const [status, said, shown] of [
+  [
+    413,
+    'ERR_MAX_SIZE_EXCEEDED: the upload is larger than 1 MiB',
+    'The server refused it: the upload is larger than 1 MiB.',
+  ],
+  [403, 'ERR_UPLOAD_REJECTED: this folder is closed', 'The server refused it: this folder is closed.'],
+  [400, '<html><h1>Bad Request</h1></html>', 'The server refused it (400).'],
+] as const) {
+  test(`a refusal by the server (${status}) is said in the file’s card, without a dialog, and can be tried again`, async (t) => {
+    const server = await startPageServer(t);
+    const context = await openBrowser(t);
+    await context.route('**/files', (route) => route.fulfill({ status, contentType: 'text/plain', body: said }));
+    const { page, record } = await openPage(context, server.url);
+    page.on('dialog', (dialog) => {
+      record.errors.push(`a dialog opened: ${dialog.message()}`);
+      void dialog.dismiss();
+    });
+    await chooseFiles(page, blob('one.bin', 1000));
+    const card = cardOf(page, 'one.bin');
+    await card.getByText(shown, { exact: true }).waitFor({ timeout: SOON_MS });
+    await announcement(page, `one.bin: ${shown}`).waitFor({ state: 'attached' });
+
+    // Another file does not make the page ask again for what was refused.
+    const posts = record.tus.length;
+    await chooseFiles(page, blob('two.bin', 1000));
+    await cardOf(page, 'two.bin').getByText(shown, { exact: true }).waitFor({ timeout: SOON_MS });
+    assert.equal(record.tus.length, posts + 1);
+
+    await context.unroute('**/files');
+    await card.getByRole('button', { name: 'Try again one.bin' }).click();
+    await rowOf(page, 'one.bin').waitFor({ timeout: SOON_MS });
+    await card.waitFor({ state: 'detached', timeout: SOON_MS });
+    assert.ok(
+      record.errors.every((line) => line.includes(`${status}`)),
+      `${record.errors}`,
+    );
+  });
+}

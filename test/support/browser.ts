@@ -19,6 +19,8 @@ const FLAGS = [
 export interface BrowserOptions {
   colorScheme?: 'light' | 'dark';
   widthPx?: number;
+  /** A touch screen of 390 × 844, without a pointer that hovers. */
+  phone?: boolean;
 }
 
 /** One Chromium with a profile of its own, so that what it stores survives a reload and nothing else. Closed after the test. */
@@ -28,7 +30,9 @@ export async function openBrowser(t: TestContext, options: BrowserOptions = {}):
     executablePath: findChromium(),
     args: FLAGS,
     colorScheme: options.colorScheme ?? 'light',
-    viewport: { width: options.widthPx ?? 1280, height: 900 },
+    viewport: options.phone ? { width: 390, height: 844 } : { width: options.widthPx ?? 1280, height: 900 },
+    isMobile: options.phone ?? false,
+    hasTouch: options.phone ?? false,
     reducedMotion: 'reduce',
     chromiumSandbox: false,
   });

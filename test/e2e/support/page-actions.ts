@@ -23,6 +23,11 @@ export function rowOf(page: Page, fileName: string): Locator {
   return page.locator('.file').filter({ has: page.getByRole('heading', { name: fileName, exact: true }) });
 }
 
+/** The card of an upload that is under way, held, or could not be. */
+export function cardOf(page: Page, fileName: string): Locator {
+  return page.locator('.card').filter({ has: page.getByTitle(fileName, { exact: true }) });
+}
+
 /** What the page has told screen readers, up to now. */
 export function announcement(page: Page, sentence: string): Locator {
   return page.locator('#announcer').getByText(sentence, { exact: true });
