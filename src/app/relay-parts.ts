@@ -97,6 +97,7 @@ export function createRelayParts(
       maxParts: config.s3MaxParts,
       idleBodyMs: config.idleBodySecs * 1_000,
       keyPrefix: config.s3KeyPrefix,
+      uploadExpiresSecs: config.uploadExpiresSecs,
     },
     {
       ...{ database, catalog, storage, completer, discards, events, end, budget },

@@ -274,6 +274,17 @@ export class UploadCatalog {
   }
 
   /**
+   * An unclean end: the token stays, since something that this writer sent may still arrive, but it is dated as silent
+   * for ever. Whoever takes over need not wait.
+   */
+  async resign(step: { uploadId: string; token: string }): Promise<boolean> {
+    const { rows } = await sql`
+      UPDATE uploads SET writer_seen_at = 'epoch'
+      WHERE id = ${step.uploadId} AND writer = ${step.token}::uuid AND state = 'open' RETURNING id`.execute(this.#db);
+    return rows.length === 1;
+  }
+
+  /**
    * The last commit of a multipart upload: every byte is in S3, the object is still to be put together. The caller
    * enqueues the completion in the same transaction.
    *

@@ -2,7 +2,7 @@
  * The flow of a byte (design section 3, steps 4 to 8): one claimed upload, one request body, to its end.
  *
  * Whatever ends the body (its own end, a lost connection, silence, another request that waits), what has arrived is
- * stored and committed before the writer lets go. Only what S3 or the catalog refuses is left to the client to repeat.
+ * stored and committed before the caller lets go of the row. Only what S3 or the catalog refuses is left to the client to repeat.
  */
 import type { TailSegment } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
@@ -21,10 +21,6 @@ import { demandWholeTail, MAX_TAIL_SEGMENTS, openSegments, segmentKey, TailDamag
 import type { TailMemory } from './tail-memory.ts';
 import type { EndOfBytes, UploadLedger } from './upload-ledger.ts';
 
-/** A writer says that it is alive this often, even when no part of it fills; more often without a common lock. */
-const HEARTBEAT_MS = 60_000;
-const LONE_HEARTBEAT_MS = 5_000;
-
 export interface AppendDependencies {
   storage: ObjectStorage;
   clock: Clock;
@@ -34,39 +30,31 @@ export interface AppendDependencies {
   /** More bytes than this no upload may have, whatever its length says. */
   maxUploadBytes: number;
   maxParts: number;
-  isLockShared: () => boolean;
   /** Called after each commit that moved the offset. */
   onCommitted?: (upload: UploadRecord) => void;
 }
 
-export interface AppendResult {
-  /** As the last commit left it. State `completing`: the object is still to be put together. */
-  upload: UploadRecord;
-  bodyEnd: BodyEnd;
-}
-
 /**
+ * Afterwards the ledger's upload is as the last commit left it. State `completing`: the object is still to be put
+ * together.
+ *
  * @param tail the segments of the claimed upload's tail
- * @throws UploadSizeExceededError, UploadGoneError, WriterFencedError, S3Error; the upload is then as the last commit
- *   left it
+ * @throws UploadSizeExceededError, UploadGoneError, WriterFencedError, S3Error
  */
 export async function appendToUpload(
   ledger: UploadLedger,
   tail: readonly TailSegment[],
   body: BodyReader,
   dependencies: AppendDependencies,
-): Promise<AppendResult> {
+): Promise<BodyEnd> {
   const append = new Append(ledger, tail, body, dependencies);
-  let bodyEnd: BodyEnd;
   try {
-    bodyEnd = await append.take();
+    const bodyEnd = await append.take();
     await append.end();
+    return bodyEnd;
   } finally {
     await append.settle();
-    // Should the catalog be away, the token stays: the next claim then treats this writer as one that may still send.
-    await ledger.letGo().catch(() => {});
   }
-  return { upload: ledger.upload, bodyEnd };
 }
 
 class Append {
@@ -99,11 +87,6 @@ class Append {
 
   /** Reads the body to its end, handing every whole part on. */
   async take(): Promise<BodyEnd> {
-    const heartbeat = setInterval(() => {
-      const dueMs = this.#dependencies.isLockShared() ? HEARTBEAT_MS : LONE_HEARTBEAT_MS;
-      // A failure shows at the next commit, which demands the same.
-      if (this.#ledger.sinceLookMs >= dueMs - LONE_HEARTBEAT_MS / 2) this.#ledger.look().catch(() => {});
-    }, LONE_HEARTBEAT_MS);
     try {
       for (let chunk = await this.#body.next(); chunk !== null; chunk = await this.#body.next()) {
         // Where all is here but the end of the message, a segment would make an open upload that has all its bytes. The
@@ -118,8 +101,6 @@ class Append {
       // Asked to let go while it waited for memory: that chunk is the client's again, what came before it is kept.
       if (this.#body.stop.aborted && error === this.#body.stop.reason) return 'stopped';
       throw error;
-    } finally {
-      clearInterval(heartbeat);
     }
   }
 

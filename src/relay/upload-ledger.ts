@@ -39,6 +39,10 @@ export class UploadLedger {
   /** Objects and multipart uploads that this writer may have stored and no commit has named yet. */
   #unnamed = 0;
   #ended = false;
+  /** Another one has the row, or the upload is over: there is nothing of ours to let go of. */
+  #gone = false;
+  /** The last statement failed: the catalog is away, or the outcome unknown. */
+  #catalogFailed = false;
 
   /**
    * @param claimed the row as this writer's own claim (or creation) wrote it
@@ -67,6 +71,11 @@ export class UploadLedger {
   /** What this writer's own statements wrote. */
   get upload(): UploadRecord {
     return this.#upload;
+  }
+
+  /** It has done the last that it may do, or was fenced. */
+  get ended(): boolean {
+    return this.#ended;
   }
 
   /** False once an S3 write of this writer may have been done without our knowing, or has left what no commit names. */
@@ -171,12 +180,21 @@ export class UploadLedger {
     this.#ended = true;
   }
 
-  /** Lets go of the row, if that is still ours to do: after an unclean end the token stays and warns the next writer. */
+  /**
+   * The last call: lets go of the row, if that is still ours to do. After an unclean end the token stays and warns the
+   * next writer, which need not wait for us, though: it is told that we are through.
+   */
   async letGo(): Promise<void> {
-    if (this.#ended || !this.clean) return;
+    if (this.#gone || this.#upload.writer === null) return;
+    const held = { uploadId: this.#upload.uploadId, token: this.token };
+    const clean = this.clean && !this.#ended;
     this.#ended = true;
-    await this.#catalog.release({ uploadId: this.#upload.uploadId, token: this.token });
-    this.#upload = { ...this.#upload, writer: null };
+    this.#gone = true;
+    if (clean) {
+      await this.#catalog.release(held);
+      this.#upload = { ...this.#upload, writer: null };
+      // Worth no second wait for a catalog that is away: without it the next writer waits until our silence is noticed.
+    } else if (!this.#catalogFailed) await this.#catalog.resign(held);
   }
 
   /** The provider has removed the multipart upload: nobody can go on. @throws UploadGoneError, WriterFencedError */
@@ -184,6 +202,7 @@ export class UploadLedger {
     const { uploadId } = this.#upload;
     await this.#apply(() => this.#catalog.giveUpOpen({ uploadId, token: this.token }));
     this.#ended = true;
+    this.#gone = true;
     throw new UploadGoneError(uploadId, 'was removed by the storage');
   }
 
@@ -203,10 +222,13 @@ export class UploadLedger {
    */
   async #apply<T>(send: () => Promise<T>): Promise<NonNullable<T>> {
     const sentMs = this.#clock.now();
+    this.#catalogFailed = true;
     const applied = await send();
+    this.#catalogFailed = false;
     if (applied === false || applied == null) {
       // Not ours any more. Nothing is released or removed from here on: what we sent and did not commit is the sweeper's.
       this.#ended = true;
+      this.#gone = true;
       throw new WriterFencedError(this.#upload.uploadId);
     }
     // From when it was sent: by the time its answer is read the process may have slept for hours.

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Database } from '../catalog/database.ts';
-import type { NewUpload, UploadCatalogPort } from '../catalog/upload-catalog.ts';
+import type { NewUpload, TailSegment, UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import { UploadLockedError } from '../locks/upload-locker.ts';
 import type { EventBus } from '../pipeline/event-bus.ts';
@@ -15,6 +15,7 @@ import { endUnreachable, goOnAfter } from './broken-creation.ts';
 import type { Clock } from './clock.ts';
 import type { UploadCompleter } from './complete-upload.ts';
 import type { DiscardWorker } from './discard-worker.ts';
+import { Heartbeat } from './heartbeat.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { freshObjectKey } from './object-key.ts';
 import { choosePartBytes, tailBytes, UploadTooLargeError } from './part-plan.ts';
@@ -49,6 +50,8 @@ export interface RelaySettings {
   idleBodyMs: number;
   /** In front of every object key; may be empty. */
   keyPrefix: string;
+  /** As the catalog has it: a writer keeps its upload from expiring. */
+  uploadExpiresSecs: number;
 }
 
 export interface RelayDependencies {
@@ -264,23 +267,32 @@ export class UploadRelay {
     }
     using reader = new BodyReader(body.source, this.settings.idleBodyMs, body.stop);
     let countedBytes = offsetBytes;
-    const tail = tailBytes(offsetBytes, partBytes) === 0 ? [] : await catalog.findTail(claimed.uploadId);
-    const appended = await appendToUpload(ledger, tail, reader, {
-      ...{ storage, clock, budget, tails, end, isLockShared },
-      maxUploadBytes: this.settings.maxUploadBytes,
-      maxParts: this.settings.maxParts,
-      onCommitted: (upload) => {
-        this.counters.committedBytes += upload.offsetBytes - countedBytes;
-        countedBytes = upload.offsetBytes;
-        this.#publishProgress(upload);
-      },
-    });
+    let tail: readonly TailSegment[] = [];
+    let bodyEnd: BodyEnd;
+    const heartbeat = new Heartbeat(ledger, { isLockShared, uploadExpiresSecs: this.settings.uploadExpiresSecs });
+    try {
+      if (tailBytes(offsetBytes, partBytes) > 0) tail = await catalog.findTail(claimed.uploadId);
+      bodyEnd = await appendToUpload(ledger, tail, reader, {
+        ...{ storage, clock, budget, tails, end },
+        maxUploadBytes: this.settings.maxUploadBytes,
+        maxParts: this.settings.maxParts,
+        onCommitted: (upload) => {
+          this.counters.committedBytes += upload.offsetBytes - countedBytes;
+          countedBytes = upload.offsetBytes;
+          this.#publishProgress(upload);
+        },
+      });
+    } finally {
+      await heartbeat.stop();
+      // Should the catalog be away, the token stays: the next claim then treats this writer as one that may still send.
+      await ledger.letGo().catch(() => {});
+    }
     if (tail.length > 0) discards.kick();
-    if (appended.upload.state !== 'completing') return appended;
+    if (ledger.upload.state !== 'completing') return { upload: ledger.upload, bodyEnd };
     const upload = await completer.complete(claimed.uploadId, true);
     // What a takeover left behind, and the copies of contested parts, have served.
     if (claimed.dirty) discards.kick();
-    return { ...appended, upload };
+    return { upload, bodyEnd };
   }
 
   #publishProgress(upload: UploadRecord): void {

@@ -51,6 +51,22 @@ forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, s
     assert.equal((await catalog.find(uploadId))?.lengthBytes, 5 * 2 ** 40 - 1);
   });
 
+  test(`${kind}: a writer that ended uncleanly keeps its token, and is not waited for`, async (t) => {
+    const { catalog } = await setUp(t);
+    const { uploadId } = await create(catalog);
+    const old = claimOf(uploadId, 0);
+    await catalog.claim(old);
+    const newcomer = () => claimOf(uploadId, 0, { onlyAfterSilenceSecs: 10 });
+    assert.equal(await catalog.claim(newcomer()), null);
+    assert.equal(await catalog.resign({ uploadId, token: randomUUID() }), false);
+    assert.equal(await catalog.claim(newcomer()), null);
+    assert.equal(await catalog.resign({ uploadId, token: old.token }), true);
+    const taken = await catalog.claim(newcomer());
+    assert.equal(taken?.dirty, true, 'something that the old writer sent may still arrive');
+    assert.equal(await catalog.resign({ uploadId, token: old.token }), false);
+    assert.equal(await catalog.claim(newcomer()), null);
+  });
+
   test(`${kind}: only the claim with the stored offset applies`, async (t) => {
     const { catalog } = await setUp(t);
     const { uploadId } = await create(catalog);

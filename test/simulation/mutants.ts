@@ -186,8 +186,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'an unclean end lets go of the row',
     file: 'src/relay/upload-ledger.ts',
-    find: 'if (this.#ended || !this.clean) return;',
-    replace: 'if (this.#ended) return;',
+    find: 'const clean = this.clean && !this.#ended;',
+    replace: 'const clean = !this.#ended;',
   },
   {
     name: 'what was stored and never named is forgotten',

@@ -85,7 +85,10 @@ export class SimulatedNode implements SimulatedProcess {
     const { random } = scheduler;
     const budget = new SqueezedBudget(BUFFER_BYTES, scenario.partBytes, withoutSpilling(clock), clock.now, random);
     this.relay = new UploadRelay(
-      { maxUploadBytes: 1e6, partBytes: scenario.partBytes, maxParts: 1_000, idleBodyMs: 30_000, keyPrefix: '' },
+      {
+        ...{ maxUploadBytes: 1e6, partBytes: scenario.partBytes, maxParts: 1_000, idleBodyMs: 30_000, keyPrefix: '' },
+        uploadExpiresSecs: scenario.uploadExpiresSecs,
+      },
       {
         ...{ database, catalog, storage, completer, discards, end, clock, budget },
         tails: new TailMemory(budget),

@@ -183,6 +183,15 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
     );
   }
 
+  resign(step: { uploadId: string; token: string }): Promise<boolean> {
+    return this.#update(
+      'resign',
+      step.uploadId,
+      (row) => row.writer === step.token && row.state === 'open',
+      () => ({ writerSeenAtMs: 0 }),
+    );
+  }
+
   commitLast(
     trx: Trx,
     step: Step & { part: CommittedPart | null; unclean: boolean; detectedType: string | null },

@@ -41,7 +41,10 @@ export async function startTestRelay(t: TestContext, settings: Partial<RelaySett
 /** A node of its own beside others on the same catalog and storage. */
 export function startNode(database: Database, storage: MemoryObjectStorage, settings: Partial<RelaySettings> = {}) {
   const clock = impatientClock();
-  const catalog = new UploadCatalog(database, { uploadExpiresSecs: 3600, discardRecheckSecs: 1800 });
+  const catalog = new UploadCatalog(database, {
+    uploadExpiresSecs: settings.uploadExpiresSecs ?? 3_600,
+    discardRecheckSecs: 1800,
+  });
   const jobs: { queue: string; data: unknown }[] = [];
   const queue: JobEnqueuer = {
     async enqueue(_handle, name, data) {
@@ -62,7 +65,15 @@ export function startNode(database: Database, storage: MemoryObjectStorage, sett
   const budget = new MemoryBudget(16 * 1024 * 1024, 1000, noSpilling(), clock.now);
   const completer = new UploadCompleter({ database, catalog, storage, clock, end });
   const relay = new UploadRelay(
-    { maxUploadBytes: 1e9, partBytes: 1000, maxParts: 10_000, idleBodyMs: 10_000, keyPrefix: '', ...settings },
+    {
+      maxUploadBytes: 1e9,
+      partBytes: 1000,
+      maxParts: 10_000,
+      idleBodyMs: 10_000,
+      keyPrefix: '',
+      uploadExpiresSecs: 3_600,
+      ...settings,
+    },
     {
       ...{ database, catalog, storage, completer, discards, end, clock, budget },
       tails: new TailMemory(budget),
