@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import type { Registry } from 'prom-client';
 import { type ControlSocket, openControlSocket } from './app/control-socket.ts';
-import { addNodeMetrics } from './app/node-metrics.ts';
+import { addEventMetrics, addNodeMetrics } from './app/node-metrics.ts';
 import { openCatalog } from './app/open-catalog.ts';
 import { openMemory } from './app/open-memory.ts';
 import { openEvents, openLocker } from './app/open-shared.ts';
@@ -104,16 +104,18 @@ export async function startServer(
   if (lock !== null) opened.adopt(await openControl(lock.dataDir, parts.runSweep, logger), (it) => it?.close());
 
   const { files, relay } = parts;
-  const findFile = async (fileId: string) => {
-    const file = await files.findFile(fileId);
-    return file === null ? null : describeFile(file, config.publicUrlBase);
+  const findFiles = async (fileIds: string[]) => {
+    const found = await files.findFiles(fileIds);
+    return new Map(found.map((file) => [file.fileId, describeFile(file, config.publicUrlBase)]));
   };
   const events = opened.adopt(
-    new EventStream(bus, findFile, {
-      onFailure: (error) => logger.warn({ err: error }, 'a live event could not be sent'),
+    new EventStream(bus, findFiles, {
+      maxReaders: config.maxEventReaders,
+      onFailure: (error) => logger.warn({ err: error }, 'files could not be looked up for live events'),
     }),
     (it) => it.close(),
   );
+  addEventMetrics(metrics.registry, events);
   const tellChange = (name: string) => (problem: unknown) => {
     if (problem === null) logger.info(`the ${name} answers again`);
     else logger.error({ err: problem }, `the ${name} does not answer: this node is not ready`);

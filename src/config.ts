@@ -53,6 +53,8 @@ export interface Config {
   readonly idleBodySecs: number;
   /** Of this process, each worker's own. */
   readonly maxDownloads: number;
+  /** Most readers of live events, of this process. */
+  readonly maxEventReaders: number;
   readonly drainSecs: number;
   readonly startWaitSecs: number;
   readonly logLevel: LogLevel;
@@ -190,6 +192,11 @@ export const variables = {
     '256',
     'Downloads at the same time, for each process; more are answered with 503. Each has a connection to S3, apart from those of uploads.',
   ),
+  MAX_EVENT_READERS: variable(
+    wholeNumber(1, 100_000),
+    '1000',
+    'Most readers of live events (`GET /api/events`) that a process has at one time; each open page is one.',
+  ),
   DRAIN_SECS: variable(
     wholeNumber(0, 3_600),
     '10',
@@ -278,6 +285,7 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
       uploadExpiresSecs: values.UPLOAD_EXPIRES_SECS,
       idleBodySecs: values.IDLE_BODY_SECS,
       maxDownloads: values.MAX_DOWNLOADS,
+      maxEventReaders: values.MAX_EVENT_READERS,
       drainSecs: values.DRAIN_SECS,
       startWaitSecs: values.START_WAIT_SECS,
       logLevel: values.LOG_LEVEL,

@@ -29,6 +29,11 @@ export class Arrivals {
     if (this.#arrivals.delete(uploadId)) this.#show();
   }
 
+  /** Nobody knows what has become of them. */
+  clear(): void {
+    for (const uploadId of [...this.#arrivals.keys()]) this.ended(uploadId);
+  }
+
   #show(): void {
     this.#line.hidden = this.#arrivals.size === 0;
     if (this.#line.hidden) return;

@@ -8,6 +8,8 @@ export interface LiveHandlers {
   onState(state: LiveState): void;
   onFile(file: StoredFile, event: 'finished' | 'thumbnails'): void;
   onDeleted(fileId: string): void;
+  /** The upload has ended, and has not become a file. */
+  onEnded(uploadId: string): void;
   onProgress(uploadId: string, offset: number, length: number | null): void;
 }
 
@@ -60,6 +62,7 @@ export class LiveEvents {
     });
     this.#listen<{ file: StoredFile }>('finished', ({ file }) => this.#handlers.onFile(file, 'finished'));
     this.#listen<{ file: StoredFile }>('thumbnails', ({ file }) => this.#handlers.onFile(file, 'thumbnails'));
+    this.#listen<{ uploadId: string }>('ended', ({ uploadId }) => this.#handlers.onEnded(uploadId));
     this.#listen<{ id: string }>('deleted', ({ id }) => this.#handlers.onDeleted(id));
     this.#listen<{ uploadId: string; offset: number; length: number | null }>('progress', (progress) =>
       this.#handlers.onProgress(progress.uploadId, progress.offset, progress.length),

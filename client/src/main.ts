@@ -26,7 +26,10 @@ const list = new FileList(byId('file-list'), byId('files-heading'), store, annou
 let panel: UploadPanel | null = null;
 
 const live = new LiveEvents('/api/events', {
-  onConnected: () => void store.refresh(),
+  onConnected: () => {
+    arrivals.clear();
+    void store.refresh();
+  },
   onState: showConnection,
   onFile: (file, event) => {
     if (event === 'finished' && !store.has(file.id) && !panel?.owns(file.uploadId)) announce(`${nameOf(file)} arrived`);
@@ -37,6 +40,7 @@ const live = new LiveEvents('/api/events', {
     arrivals.ended(fileId);
     store.remove(fileId);
   },
+  onEnded: (uploadId) => arrivals.ended(uploadId),
   onProgress: (uploadId, offset, length) => {
     if (panel !== null && !panel.owns(uploadId) && !store.has(uploadId)) arrivals.progress(uploadId, offset, length);
   },

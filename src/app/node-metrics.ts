@@ -2,6 +2,7 @@
 import { Gauge, type Registry } from 'prom-client';
 import { countUndeleted, countUploads } from '../catalog/catalog-figures.ts';
 import type { Database } from '../catalog/database.ts';
+import type { EventStreamFigures } from '../http/events-route.ts';
 import type { LockCounters } from '../locks/lock-counters.ts';
 import type { NodeLocker } from '../locks/upload-locker.ts';
 import { addReadCounter, addReadGauge } from '../observability/read-metrics.ts';
@@ -36,6 +37,29 @@ export function addNodeMetrics(
     undeleted: await countUndeleted(database),
     jobs: await countJobs(database),
   }));
+}
+
+export function addEventMetrics(registry: Registry, events: { readonly figures: EventStreamFigures }): void {
+  addReadGauge(registry, {
+    name: 'tus_relay_event_readers',
+    help: 'Who listens to the live events of this node now.',
+    read: () => events.figures.readers,
+  });
+  addReadGauge(registry, {
+    name: 'tus_relay_events_pending',
+    help: 'Uploads that the readers have still to be told something of.',
+    read: () => events.figures.pendingUploads,
+  });
+  addReadCounter(registry, {
+    name: 'tus_relay_event_readers_refused_total',
+    help: 'Readers turned away since MAX_EVENT_READERS were listening.',
+    read: () => events.figures.refusedReaders,
+  });
+  addReadCounter(registry, {
+    name: 'tus_relay_event_readers_cut_total',
+    help: 'Readers cut off since they could not be told everything.',
+    read: () => events.figures.cutReaders,
+  });
 }
 
 function addUploadMetrics(registry: Registry, uploads: Readonly<UploadCounters>): void {

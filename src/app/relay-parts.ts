@@ -2,12 +2,12 @@
 import type { Database } from '../catalog/database.ts';
 import { DiscardCatalog } from '../catalog/discard-catalog.ts';
 import { FileCatalog } from '../catalog/file-catalog.ts';
-import { UploadCatalog } from '../catalog/upload-catalog.ts';
+import { type EndedUpload, UploadCatalog } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import type { Config } from '../config.ts';
 import type { NodeLocker } from '../locks/upload-locker.ts';
 import type { Logger } from '../observability/logger.ts';
-import type { EventBus } from '../pipeline/event-bus.ts';
+import { type EventBus, eventOfEnd } from '../pipeline/event-bus.ts';
 import { fileOf, recordFinished } from '../pipeline/finish.ts';
 import type { JobQueue } from '../pipeline/job-queue.ts';
 import { QUEUES } from '../pipeline/queues.ts';
@@ -70,6 +70,7 @@ export function createRelayParts(
     onTakeover: () => {
       relay.counters.takeovers += 1;
     },
+    onEnded,
   });
   const files = new FileCatalog(database, { discardRecheckSecs });
   const discards = new DiscardWorker(new DiscardCatalog(database), storage, (error) =>
@@ -80,6 +81,9 @@ export function createRelayParts(
     recordFinished: (trx, upload) => recordFinished(trx, queue, upload),
     enqueueCompletion: (trx, uploadId) => enqueueCompletion(queue, trx, uploadId),
   };
+  function onEnded(ended: EndedUpload): void {
+    events.publish(eventOfEnd(ended));
+  }
   function onFinished({ uploadId }: UploadRecord): void {
     relay.counters.finished += 1;
     events.publish({ type: 'finished', fileId: uploadId });
@@ -110,6 +114,7 @@ export function createRelayParts(
     ...{ database, storage, queue, discards, discardRecheckSecs, everyMs, logger },
     keyPrefix: config.s3KeyPrefix,
     onAdopted: onFinished,
+    onEnded,
   });
 
   function onGivenUp(uploadId: string, state: 'lost' | 'failed', error: Error): void {

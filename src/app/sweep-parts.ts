@@ -3,6 +3,7 @@ import { CatalogIdentityStore } from '../catalog/catalog-identity.ts';
 import type { Database } from '../catalog/database.ts';
 import { ExpiryCatalog } from '../catalog/expiry-catalog.ts';
 import { SweepCatalog } from '../catalog/sweep-catalog.ts';
+import type { EndedUpload } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import type { Logger } from '../observability/logger.ts';
 import { recordFinished } from '../pipeline/finish.ts';
@@ -51,17 +52,19 @@ export interface SweepDependencies {
   everyMs: number;
   logger: Logger;
   /** Called when an upload that was to expire has been finished, since its object was there. */
-  onAdopted?: (upload: UploadRecord) => void;
+  onAdopted: (upload: UploadRecord) => void;
+  /** Called when an upload has expired. */
+  onEnded: (ended: EndedUpload) => void;
 }
 
 export function createSweepParts(dependencies: SweepDependencies): SweepParts {
-  const { database, storage, queue, discards, keyPrefix, discardRecheckSecs, everyMs, logger } = dependencies;
+  const { database, storage, queue, discards, keyPrefix, discardRecheckSecs, everyMs, logger, onEnded } = dependencies;
   const sweeps = new SweepCatalog(database);
   const identity = new CatalogIdentityStore(database);
   const marker = new BucketMarker({ identity, catalog: sweeps, storage, keyPrefix });
   const expirer = new UploadExpirer({
     ...{ database, storage },
-    expiry: new ExpiryCatalog(database, { discardRecheckSecs }),
+    expiry: new ExpiryCatalog(database, { discardRecheckSecs, onEnded }),
     end: { recordFinished: (trx, upload) => recordFinished(trx, queue, upload) },
     onAdopted: (upload) => {
       const { uploadId, objectKey } = upload;
@@ -69,7 +72,7 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
         { uploadId, objectKey },
         'an upload was to expire, but its whole object is there: it is finished now',
       );
-      dependencies.onAdopted?.(upload);
+      dependencies.onAdopted(upload);
     },
   });
   const sweeper = new Sweeper(

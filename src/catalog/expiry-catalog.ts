@@ -5,6 +5,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import type { Database, Trx } from './database.ts';
 import { fromNow } from './from-now.ts';
+import type { EndedUpload } from './upload-catalog.ts';
 import { toUploadRecord, type UploadRecord, type UploadRow, uploadColumns } from './upload-record.ts';
 
 /** An upload as it was looked at: a writer that has come back since may have moved it to another key. */
@@ -20,18 +21,24 @@ export interface WholeObject {
 const OVERDUE = sql<boolean>`u.state = 'open' AND u.expires_at <= now()
   AND (u.length_bytes IS NULL OR u.offset_bytes < u.length_bytes)`;
 
+export interface ExpiryCatalogSettings {
+  /** Longer than S3 accepts a signed request plus the longest call. */
+  discardRecheckSecs: number;
+  /** Called for each upload that a commit has ended. */
+  onEnded?: (ended: EndedUpload) => void;
+}
+
 export class ExpiryCatalog {
   readonly #database: Database;
-  readonly #discardRecheckSecs: number;
+  readonly #settings: ExpiryCatalogSettings;
 
-  /** @param settings.discardRecheckSecs longer than S3 accepts a signed request plus the longest call */
-  constructor(database: Database, settings: { discardRecheckSecs: number }) {
+  constructor(database: Database, settings: ExpiryCatalogSettings) {
     this.#database = database;
-    this.#discardRecheckSecs = settings.discardRecheckSecs;
+    this.#settings = settings;
   }
 
   get #recheck(): RawBuilder<Date> {
-    return fromNow(this.#discardRecheckSecs);
+    return fromNow(this.#settings.discardRecheckSecs);
   }
 
   /**
@@ -55,7 +62,7 @@ export class ExpiryCatalog {
   async expire(seen: readonly SeenUpload[]): Promise<number> {
     if (seen.length === 0) return 0;
     const pairs = seen.map(({ uploadId, objectKey }) => sql`(${uploadId}::uuid, ${objectKey}::text)`);
-    const { rows } = await sql`
+    const { rows } = await sql<{ id: string }>`
       WITH old AS (
         SELECT u.id, u.object_key, u.s3_upload_id, u.writer IS NOT NULL OR u.dirty AS late_requests FROM uploads u
         WHERE ${OVERDUE} AND (u.id, u.object_key) IN (${sql.join(pairs)}) ORDER BY u.id FOR UPDATE SKIP LOCKED
@@ -76,6 +83,7 @@ export class ExpiryCatalog {
         FROM unneeded n JOIN old ON old.id = n.upload_id
       )
       SELECT id FROM ended`.execute(this.#database.db);
+    for (const { id } of rows) this.#settings.onEnded?.({ uploadId: id, state: 'expired', hadFile: false });
     return rows.length;
   }
 

@@ -126,6 +126,14 @@ export class FileCatalog {
     return row === undefined ? null : toFileRecord(row);
   }
 
+  /** Those of them that there are. */
+  async findFiles(fileIds: readonly string[]): Promise<FileRecord[]> {
+    const uuids = fileIds.filter((fileId) => UUID.test(fileId));
+    if (uuids.length === 0) return [];
+    const rows = await selectFiles(this.#database.db).where('files.id', 'in', uuids).execute();
+    return rows.map(toFileRecord);
+  }
+
   /** @throws RelayError 404 `file_not_found` */
   async getFile(fileId: string): Promise<FileRecord> {
     const file = await this.findFile(fileId);

@@ -18,6 +18,8 @@ export interface UploadCatalogSettings {
   discardRecheckSecs: number;
   /** Called when a claim has found another writer's token. */
   onTakeover?: () => void;
+  /** Called when a commit has ended an upload otherwise than by finishing it. */
+  onEnded?: (ended: EndedUpload) => void;
 }
 
 export interface NewUpload {
@@ -78,9 +80,10 @@ export interface TailSegment {
   bytes: number;
 }
 
-/** What a terminated upload leaves behind. */
+/** An upload that has ended without becoming a file, or with its file. */
 export interface EndedUpload {
   uploadId: string;
+  state: 'terminated' | 'expired' | 'lost' | 'failed';
   /** True when there was a file record, which is gone now. */
   hadFile: boolean;
 }
@@ -364,26 +367,22 @@ export class UploadCatalog {
    * @param state lost: the provider has neither the multipart upload nor the object. failed: S3 refuses to complete it
    */
   async giveUpCompleting(uploadId: string, state: 'lost' | 'failed'): Promise<boolean> {
-    return this.#database.transaction(async (trx) => {
-      const { rows } = await sql<EndingRow>`
-        SELECT id, object_key, s3_upload_id, state, true AS late_requests FROM uploads
-        WHERE id = ${uploadId} AND state = 'completing' FOR UPDATE`.execute(trx);
-      if (rows[0] === undefined) return false;
-      await this.#end(trx, rows[0], state);
-      return true;
-    });
+    const ended = await this.#endRow(
+      state,
+      sql`SELECT id, object_key, s3_upload_id, state, true AS late_requests FROM uploads
+        WHERE id = ${uploadId} AND state = 'completing' FOR UPDATE`,
+    );
+    return ended !== null;
   }
 
   /** The provider has removed the multipart upload under its writer. @returns false when the caller is not that any more */
   async giveUpOpen(step: { uploadId: string; token: string }): Promise<boolean> {
-    return this.#database.transaction(async (trx) => {
-      const { rows } = await sql<EndingRow>`
-        SELECT id, object_key, s3_upload_id, state, true AS late_requests FROM uploads
-        WHERE id = ${step.uploadId} AND writer = ${step.token}::uuid AND state = 'open' FOR UPDATE`.execute(trx);
-      if (rows[0] === undefined) return false;
-      await this.#end(trx, rows[0], 'lost');
-      return true;
-    });
+    const ended = await this.#endRow(
+      'lost',
+      sql`SELECT id, object_key, s3_upload_id, state, true AS late_requests FROM uploads
+        WHERE id = ${step.uploadId} AND writer = ${step.token}::uuid AND state = 'open' FOR UPDATE`,
+    );
+    return ended !== null;
   }
 
   /** Uploads whose completion has not come to an end within a minute, for the sweeper to enqueue again. */
@@ -396,12 +395,21 @@ export class UploadCatalog {
 
   /** Ends an upload in any living state, with its file. @returns null when there is none, or it has ended before */
   async terminate(uploadId: string): Promise<EndedUpload | null> {
-    return this.#database.transaction(async (trx) => {
-      const { rows } = await sql<EndingRow>`
-        SELECT id, object_key, s3_upload_id, state, writer IS NOT NULL OR dirty OR state = 'completing' AS late_requests
-        FROM uploads WHERE id = ${uploadId} AND state IN ('open', 'completing', 'finished') FOR UPDATE`.execute(trx);
-      return rows[0] === undefined ? null : this.#end(trx, rows[0], 'terminated');
+    return this.#endRow(
+      'terminated',
+      sql`SELECT id, object_key, s3_upload_id, state, writer IS NOT NULL OR dirty OR state = 'completing' AS late_requests
+        FROM uploads WHERE id = ${uploadId} AND state IN ('open', 'completing', 'finished') FOR UPDATE`,
+    );
+  }
+
+  /** @param lockRow selects the {@link EndingRow} for update, if it is such as the caller believes */
+  async #endRow(state: EndedUpload['state'], lockRow: RawBuilder<unknown>): Promise<EndedUpload | null> {
+    const ended = await this.#database.transaction(async (trx) => {
+      const { rows } = await (lockRow as RawBuilder<EndingRow>).execute(trx);
+      return rows[0] === undefined ? null : this.#end(trx, rows[0], state);
     });
+    if (ended !== null) this.#settings.onEnded?.(ended);
+    return ended;
   }
 
   /**
@@ -411,7 +419,7 @@ export class UploadCatalog {
    * in between. Where there ever was such a job it may still be storing one, so they are looked at once more. Of other
    * files they are two more names in the one request that deletes the object.
    */
-  async #end(trx: Trx, row: EndingRow, state: 'terminated' | 'lost' | 'failed'): Promise<EndedUpload> {
+  async #end(trx: Trx, row: EndingRow, state: EndedUpload['state']): Promise<EndedUpload> {
     const recheck = row.late_requests ? this.#recheck : sql`NULL`;
     const scope = row.late_requests ? 'key' : 'object';
     await sql`UPDATE uploads SET state = ${state}, writer = NULL, ended_at = now() WHERE id = ${row.id}`.execute(trx);
@@ -436,7 +444,7 @@ export class UploadCatalog {
             ${row.state === 'finished' ? null : row.s3_upload_id}::text, ${recheck}::timestamptz
         )
       SELECT id FROM file`.execute(trx);
-    return { uploadId: row.id, hadFile: files.rows.length > 0 };
+    return { uploadId: row.id, state, hadFile: files.rows.length > 0 };
   }
 
   /** CTE: a dirty upload that ends well has its key swept of all but the object. Needs a CTE `moved` before it. */

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { askServerToSweep } from '../app/control-client.ts';
 import { openCatalog } from '../app/open-catalog.ts';
+import { openEvents } from '../app/open-shared.ts';
 import { openStorage } from '../app/open-storage.ts';
 import { SWEEP_TIMING } from '../app/relay-parts.ts';
 import { createSweepParts, type SweepReport, type SweepRequest } from '../app/sweep-parts.ts';
@@ -14,6 +15,7 @@ import { DiscardCatalog } from '../catalog/discard-catalog.ts';
 import type { Config, Secrets } from '../config.ts';
 import { StartError } from '../errors.ts';
 import type { Logger } from '../observability/logger.ts';
+import { eventOfEnd } from '../pipeline/event-bus.ts';
 import { createJobQueue } from '../pipeline/job-queue.ts';
 import { DiscardWorker } from '../relay/discard-worker.ts';
 
@@ -61,6 +63,8 @@ async function sweepHere(
   const database = opened.adopt(await openCatalog(secrets.databaseUrl, lock, config.startWaitSecs), (it) => it.close());
   const queue = opened.adopt(createJobQueue(database, { log: logger }), (it) => it.stop());
   if (!request.dryRun) await queue.start();
+  // Whoever watches a server's page is told of what this process ends.
+  const events = openEvents(secrets.databaseUrl, logger, opened);
   const { discardRecheckSecs, everyMs } = SWEEP_TIMING;
   const discards = new DiscardWorker(new DiscardCatalog(database), s3.storage, (error) =>
     logger.warn({ err: error }, 'an object that is not needed any more could not be removed'),
@@ -69,6 +73,8 @@ async function sweepHere(
     ...{ database, queue, discards, discardRecheckSecs, everyMs, logger },
     storage: s3.storage,
     keyPrefix: config.s3KeyPrefix,
+    onAdopted: ({ uploadId }) => events.publish({ type: 'finished', fileId: uploadId }),
+    onEnded: (ended) => events.publish(eventOfEnd(ended)),
   });
   return await runSweep(request, signal);
 }

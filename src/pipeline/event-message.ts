@@ -1,5 +1,5 @@
 /** Live events as text between nodes: JSON `{"from": node, "events": [...]}`. */
-import type { FileEvent } from './event-bus.ts';
+import { END_STATES, type FileEvent } from './event-bus.ts';
 
 /** Postgres refuses a NOTIFY payload of 8,000 bytes or more. */
 const MAX_PAYLOAD_BYTES = 7_900;
@@ -55,6 +55,10 @@ function isFileEvent(event: unknown): event is FileEvent {
   switch (event.type) {
     case 'progress':
       return typeof event.uploadId === 'string' && isByteCount(event.offset) && isByteCountOrNull(event.length);
+    case 'ended':
+      return typeof event.uploadId === 'string' && END_STATES.some((state) => state === event.state);
+    case 'missed':
+      return true;
     case 'finished':
     case 'thumbnails':
     case 'deleted':

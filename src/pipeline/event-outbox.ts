@@ -1,22 +1,30 @@
-import type { FileEvent } from './event-bus.ts';
+import { type FileEvent, uploadIdOf } from './event-bus.ts';
 
-/** Beyond it the oldest are forgotten: events are hints, and the browser that missed one reads the list. */
 const MAX_WAITING = 2_000;
 
 /** What other nodes have still to be told, without what later events made superfluous. */
 export class EventOutbox {
-  /** By upload, the last one only. */
+  /** By upload, the last one only. Of too many, those that have waited longest are forgotten. */
   readonly #progress = new Map<string, FileEvent>();
+  /** Of too many nothing is left but that there were some. */
   readonly #others = new Map<string, FileEvent>();
 
   add(event: FileEvent): void {
-    if (event.type === 'progress') {
+    if (event.type === 'missed' || this.#others.has('missed')) {
+      this.#forgetAll();
+    } else if (event.type === 'progress') {
       put(this.#progress, event.uploadId, event);
+      if (this.#progress.size > MAX_WAITING) this.#progress.delete(this.#progress.keys().next().value as string);
     } else {
-      // The file's id is the upload's: its progress would arrive after its end.
-      this.#progress.delete(event.fileId);
-      put(this.#others, `${event.type} ${event.fileId}`, event);
+      this.#progress.delete(uploadIdOf(event));
+      put(this.#others, `${event.type} ${uploadIdOf(event)}`, event);
+      if (this.#others.size > MAX_WAITING) this.#forgetAll();
     }
+  }
+
+  /** Its progress would arrive after its end, of which somebody else has told. */
+  forgetProgress(uploadId: string): void {
+    this.#progress.delete(uploadId);
   }
 
   takeProgress(): FileEvent[] {
@@ -26,12 +34,18 @@ export class EventOutbox {
   takeOthers(): FileEvent[] {
     return takeAll(this.#others);
   }
+
+  #forgetAll(): void {
+    this.#progress.clear();
+    this.#others.clear();
+    this.#others.set('missed', { type: 'missed' });
+  }
 }
 
+/** Behind all others. */
 function put(events: Map<string, FileEvent>, key: string, event: FileEvent): void {
   events.delete(key);
   events.set(key, event);
-  if (events.size > MAX_WAITING) events.delete(events.keys().next().value as string);
 }
 
 function takeAll(events: Map<string, FileEvent>): FileEvent[] {

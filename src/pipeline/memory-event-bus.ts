@@ -1,8 +1,10 @@
 import type { EventBus, FileEvent } from './event-bus.ts';
+import { LateProgress } from './late-progress.ts';
 
 /** Events within one process: listeners are called one after another, before `publish` comes back. */
 export class MemoryEventBus implements EventBus {
   readonly #listeners = new Map<symbol, (event: FileEvent) => void>();
+  readonly #lateProgress = new LateProgress();
   readonly #onFailure: (error: unknown) => void;
 
   /** @param onFailure is told what a listener threw; neither the publisher nor the other listeners notice */
@@ -10,7 +12,9 @@ export class MemoryEventBus implements EventBus {
     this.#onFailure = onFailure;
   }
 
-  publish(event: FileEvent): void {
+  /** @returns false for progress of an upload that has ended, which nobody is told */
+  publish(event: FileEvent): boolean {
+    if (this.#lateProgress.isLate(event)) return false;
     // A copy: a listener may end its own or another subscription.
     for (const [subscription, listener] of [...this.#listeners]) {
       if (!this.#listeners.has(subscription)) continue;
@@ -20,6 +24,7 @@ export class MemoryEventBus implements EventBus {
         this.#onFailure(error);
       }
     }
+    return true;
   }
 
   subscribe(listener: (event: FileEvent) => void): () => void {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Logger } from '../observability/logger.ts';
-import type { EventBus, FileEvent } from './event-bus.ts';
+import { type EventBus, type FileEvent, uploadIdOf } from './event-bus.ts';
 import { packEvents, unpackEvents } from './event-message.ts';
 import { EventOutbox } from './event-outbox.ts';
 import { MemoryEventBus } from './memory-event-bus.ts';
@@ -22,7 +22,7 @@ const LAST_WORDS_MS = 1_000;
 /**
  * Events among the nodes that share a Postgres, by LISTEN and NOTIFY on a connection of their own (which a pooler in
  * transaction mode cannot give). This node's listeners hear at once and whatever happens; those of the others a
- * moment later, and not at all what went by while they were cut off.
+ * moment later. What went by while they were cut off they do not hear, but that there may have been something.
  */
 export class PostgresEventBus implements EventBus {
   readonly #url: string;
@@ -56,8 +56,7 @@ export class PostgresEventBus implements EventBus {
   }
 
   publish(event: FileEvent): void {
-    this.#local.publish(event);
-    if (this.#closing.signal.aborted) return;
+    if (!this.#local.publish(event) || this.#closing.signal.aborted) return;
     this.#outbox.add(event);
     if (event.type === 'progress') this.#progressTimer ??= setTimeout(() => this.#onProgressDue(), PROGRESS_EVERY_MS);
     else this.#gatherTimer ??= setTimeout(() => this.#onGathered(), GATHER_MS);
@@ -148,8 +147,8 @@ export class PostgresEventBus implements EventBus {
       const connected = client;
       this.#client = connected;
       heartbeat = setInterval(() => void connected.query('SELECT 1').catch(gaveUp.resolve), HEARTBEAT_MS);
+      if (this.#lossLogged) this.#afterLoss();
       this.#reportWorking();
-      this.#progressIsDue = true;
       this.#send();
     } catch (error) {
       gaveUp.resolve(error);
@@ -180,7 +179,16 @@ export class PostgresEventBus implements EventBus {
   #hear(payload: string): void {
     const message = unpackEvents(payload);
     if (message === null || message.from === this.#nodeId) return;
-    for (const event of message.events) this.#local.publish(event);
+    for (const event of message.events) {
+      if (event.type !== 'progress' && event.type !== 'missed') this.#outbox.forgetProgress(uploadIdOf(event));
+      this.#local.publish(event);
+    }
+  }
+
+  /** Others may have told something meanwhile; and of our own progress nobody knows whether its uploads still go on. */
+  #afterLoss(): void {
+    this.#outbox.takeProgress();
+    this.#local.publish({ type: 'missed' });
   }
 
   #reportWorking(): void {

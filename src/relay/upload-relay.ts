@@ -60,7 +60,8 @@ export interface RelayDependencies {
   storage: ObjectStorage;
   completer: UploadCompleter;
   discards: DiscardWorker;
-  events: EventBus;
+  /** Told of progress and of finished uploads; of other ends the catalog tells. */
+  events: Pick<EventBus, 'publish'>;
   end: EndOfBytes;
   clock: Clock;
   /** Of the whole process. */
@@ -236,7 +237,6 @@ export class UploadRelay {
     }
     this.counters.terminated += 1;
     this.#dependencies.discards.kick();
-    if (ended.hadFile) this.#dependencies.events.publish({ type: 'deleted', fileId: uploadId });
   }
 
   async #createEmpty(newUpload: NewUpload): Promise<UploadRecord> {

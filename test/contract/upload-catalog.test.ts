@@ -322,7 +322,48 @@ forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, s
     assert.equal((await catalog.finishSingle(database.db, step))?.state, 'finished');
     // The second record that would show if the first had come with the refused statement.
     assert.equal(await catalog.finishSingle(database.db, step), null);
-    assert.deepEqual(await catalog.terminate(uploadId), { uploadId, hadFile: true });
+    assert.deepEqual(await catalog.terminate(uploadId), { uploadId, state: 'terminated', hadFile: true });
+  });
+
+  test(`${kind}: every end without a file is told, once, with how it ended`, async (t) => {
+    const { catalog, database, ended, expiry, letTimePass } = await setUp(t);
+    const completing = async () => {
+      const { uploadId } = await create(catalog, { lengthBytes: P });
+      const claim = claimOf(uploadId, 0);
+      await catalog.claim(claim);
+      await catalog.commitMultipart({ uploadId, token: claim.token, s3UploadId: 'mpu', sentUpTo: 1 });
+      const step = { uploadId, token: claim.token, fromBytes: 0, toBytes: P, part: part(1), unclean: false };
+      await database.transaction((trx) => catalog.commitLast(trx, { ...step, detectedType: null }));
+      return uploadId;
+    };
+    const expected: unknown[] = [];
+    const expect = (uploadId: string, state: string) => {
+      expected.push({ uploadId, state, hadFile: false });
+      assert.deepEqual(ended, expected);
+    };
+    const [lost, failed] = [await completing(), await completing()];
+    for (const uploadId of [lost, lost]) await catalog.giveUpCompleting(uploadId, 'lost');
+    expect(lost, 'lost');
+    await catalog.giveUpCompleting(failed, 'failed');
+    expect(failed, 'failed');
+
+    const removed = await create(catalog);
+    const claim = claimOf(removed.uploadId, 0);
+    await catalog.claim(claim);
+    assert.equal(await catalog.giveUpOpen({ uploadId: removed.uploadId, token: randomUUID() }), false);
+    assert.equal(await catalog.giveUpOpen({ uploadId: removed.uploadId, token: claim.token }), true);
+    expect(removed.uploadId, 'lost');
+
+    const cancelled = await create(catalog);
+    await catalog.terminate(cancelled.uploadId);
+    await catalog.terminate(cancelled.uploadId);
+    expect(cancelled.uploadId, 'terminated');
+
+    const forgotten = await create(catalog);
+    await letTimePass(61);
+    await expiry.expire([forgotten, cancelled]);
+    await expiry.expire([forgotten]);
+    expect(forgotten.uploadId, 'expired');
   });
 
   test(`${kind}: terminating discards everything that the upload has in the bucket, once`, async (t) => {
@@ -339,7 +380,7 @@ forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, s
       ...{ ...step, fromBytes: P, toBytes: P + 5 },
       ...{ segment, replacesTail: false, cleanEnd: true },
     });
-    assert.deepEqual(await catalog.terminate(uploadId), { uploadId, hadFile: false });
+    assert.deepEqual(await catalog.terminate(uploadId), { uploadId, state: 'terminated', hadFile: false });
     assert.equal(await catalog.terminate(uploadId), null);
     const undone = await discards.findUndone(10);
     assert.deepEqual(

@@ -89,6 +89,21 @@ test('progress does not come after the end', async (t) => {
   assert.deepEqual(two.heard, [finished, progress('other', 1)]);
 });
 
+test('progress that another node tells after the end reaches nobody', async (t) => {
+  const [one, two, three] = (await openConnectedBuses(t, 3)) as [TestBus, TestBus, TestBus];
+  const ended: FileEvent = { type: 'ended', uploadId: 'a-file', state: 'terminated' };
+  // Both are on their way at the same time: the progress waits for its turn, the end goes out first.
+  one.bus.publish(progress('a-file', 999));
+  two.bus.publish(ended);
+  await until('the end has arrived', () => one.heard.length === 2);
+  one.bus.publish(progress('a-file', 1_000));
+  one.bus.publish(progress('other', 1));
+  await until('the other upload’s progress is there', () => three.heard.length === 2);
+  assert.deepEqual(three.heard, [ended, progress('other', 1)]);
+  assert.deepEqual(two.heard, three.heard);
+  assert.deepEqual(one.heard, [progress('a-file', 999), ended, progress('other', 1)]);
+});
+
 test('more events at once than one message holds all arrive, in their order', async (t) => {
   const [one, two] = (await openConnectedBuses(t, 2)) as [TestBus, TestBus];
   const many = Array.from({ length: 1_000 }, (_, index): FileEvent => ({ type: 'finished', fileId: `file-${index}` }));
@@ -121,8 +136,8 @@ test('a connection that the server ends is made again, and what happened meanwhi
   await untilConnected(two);
   one.bus.publish(finished);
   await untilConnected(one);
-  await until('it has arrived', () => two.heard.length === 1);
-  assert.deepEqual(two.heard, [finished]);
+  await until('it has arrived', () => two.heard.length === 2);
+  assert.deepEqual(two.heard, [{ type: 'missed' }, finished]);
 });
 
 test('Postgres restarted: publishing goes on, each loss is logged once, and the nodes find together again', async (t) => {
@@ -141,7 +156,9 @@ test('Postgres restarted: publishing goes on, each loss is logged once, and the 
   await until('the log says so', () => buses.every(({ log }) => log.includes('info')));
   for (const { log } of buses) assert.deepEqual(log, ['warn', 'info']);
   two.bus.publish({ type: 'thumbnails', fileId: 'after' });
-  await until('it has arrived', () => one.heard.length === 3);
+  await until('it has arrived', () => one.heard.length === 4);
+  assert.deepEqual(one.heard.slice(2), [{ type: 'missed' }, { type: 'thumbnails', fileId: 'after' }]);
+  assert.deepEqual(two.heard[0], { type: 'missed' }, 'and nothing of the progress, which is old by now');
 });
 
 test('without Postgres at the start, a node hears itself and takes Postgres in use when it comes', async (t) => {

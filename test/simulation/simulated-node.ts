@@ -93,7 +93,7 @@ export class SimulatedNode implements SimulatedProcess {
         ...{ database, catalog, storage, completer, discards, end, clock, budget },
         tails: new TailMemory(budget),
         isLockShared: () => scenario.isLockShared,
-        events: { publish: (event) => history.told(event), subscribe: () => () => {} },
+        events: { publish: (event) => history.told(event) },
       },
     );
     const expiry = new MemoryExpiryCatalog(database, { discardRecheckSecs: DISCARD_RECHECK_SECS });

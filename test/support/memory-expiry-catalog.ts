@@ -1,16 +1,21 @@
 import type { Trx } from '../../src/catalog/database.ts';
-import type { ExpiryCatalog, SeenUpload, WholeObject } from '../../src/catalog/expiry-catalog.ts';
+import type {
+  ExpiryCatalog,
+  ExpiryCatalogSettings,
+  SeenUpload,
+  WholeObject,
+} from '../../src/catalog/expiry-catalog.ts';
 import type { UploadRecord } from '../../src/catalog/upload-record.ts';
 import type { MemoryDatabase, MemoryDiscard, MemoryTables, MemoryUpload } from './memory-database.ts';
 
 /** The statements of src/catalog/expiry-catalog.ts on tables in memory. */
 export class MemoryExpiryCatalog implements Pick<ExpiryCatalog, keyof ExpiryCatalog> {
   readonly #database: MemoryDatabase;
-  readonly #discardRecheckSecs: number;
+  readonly #settings: ExpiryCatalogSettings;
 
-  constructor(database: MemoryDatabase, settings: { discardRecheckSecs: number }) {
+  constructor(database: MemoryDatabase, settings: ExpiryCatalogSettings) {
     this.#database = database;
-    this.#discardRecheckSecs = settings.discardRecheckSecs;
+    this.#settings = settings;
   }
 
   get #now(): number {
@@ -27,8 +32,8 @@ export class MemoryExpiryCatalog implements Pick<ExpiryCatalog, keyof ExpiryCata
     );
   }
 
-  expire(seen: readonly SeenUpload[]): Promise<number> {
-    return this.#database.write(this.#database.db, 'expire', (tables) => {
+  async expire(seen: readonly SeenUpload[]): Promise<number> {
+    const expired = await this.#database.write(this.#database.db, 'expire', (tables) => {
       const overdue = seen.flatMap((it) => this.#find(tables, it) ?? []);
       for (const row of overdue) {
         const late = row.writer !== null || row.dirty;
@@ -36,8 +41,10 @@ export class MemoryExpiryCatalog implements Pick<ExpiryCatalog, keyof ExpiryCata
         this.#discardPieces(tables, row, late);
         this.#discard(tables, row, { scope: late ? 'key' : 'object', s3UploadId: row.s3UploadId, recheck: late });
       }
-      return overdue.length;
+      return overdue;
     });
+    for (const { uploadId } of expired) this.#settings.onEnded?.({ uploadId, state: 'expired', hadFile: false });
+    return expired.length;
   }
 
   adopt(trx: Trx, seen: SeenUpload, object: WholeObject): Promise<UploadRecord | null> {
@@ -86,7 +93,7 @@ export class MemoryExpiryCatalog implements Pick<ExpiryCatalog, keyof ExpiryCata
     tables.serial += 1;
     tables.discards.set(tables.serial, {
       ...{ discardId: tables.serial, uploadId, objectKey, ...what, deletedAtMs: null, tries: 0, dueAtMs: 0 },
-      recheckAtMs: recheck ? this.#now + this.#discardRecheckSecs * 1_000 : null,
+      recheckAtMs: recheck ? this.#now + this.#settings.discardRecheckSecs * 1_000 : null,
     });
   }
 

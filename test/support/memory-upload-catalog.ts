@@ -298,18 +298,20 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
   }
 
   /** @param mayEnd null: the row is not such as the caller believes */
-  #endWhere(
+  async #endWhere(
     uploadId: string,
     state: EndState,
     mayEnd: (row: MemoryUpload) => { late: boolean } | null,
   ): Promise<EndedUpload | null> {
-    return this.#database.transaction((trx) =>
+    const ended = await this.#database.transaction((trx) =>
       this.#database.write(trx, state, (tables) => {
         const row = tables.uploads.get(uploadId);
         const ending = row === undefined ? null : mayEnd(row);
         return row === undefined || ending === null ? null : this.#end(tables, row, state, ending.late);
       }),
     );
+    if (ended !== null) this.#settings.onEnded?.(ended);
+    return ended;
   }
 
   #end(tables: MemoryTables, row: MemoryUpload, state: EndState, lateRequests: boolean): EndedUpload {
@@ -332,7 +334,7 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
     // Of files that never had a job, as all are here.
     const thumbnails = hadFile ? thumbnailKeys(objectKey) : [];
     for (const key of thumbnails) this.#discard(tables, uploadId, key, { recheck: lateRequests });
-    return { uploadId, hadFile };
+    return { uploadId, state, hadFile };
   }
 
   /** One conditional UPDATE. */

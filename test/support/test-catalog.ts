@@ -3,7 +3,12 @@ import { sql } from 'kysely';
 import type { Database } from '../../src/catalog/database.ts';
 import { DiscardCatalog, type DiscardCatalogPort } from '../../src/catalog/discard-catalog.ts';
 import { ExpiryCatalog } from '../../src/catalog/expiry-catalog.ts';
-import { UploadCatalog, type UploadCatalogPort, type UploadCatalogSettings } from '../../src/catalog/upload-catalog.ts';
+import {
+  type EndedUpload,
+  UploadCatalog,
+  type UploadCatalogPort,
+  type UploadCatalogSettings,
+} from '../../src/catalog/upload-catalog.ts';
 import { MemoryDatabase, MemoryDatabaseServer } from './memory-database.ts';
 import { MemoryDiscardCatalog } from './memory-discard-catalog.ts';
 import { MemoryExpiryCatalog } from './memory-expiry-catalog.ts';
@@ -15,6 +20,8 @@ export interface TestCatalog {
   readonly catalog: UploadCatalogPort;
   readonly discards: DiscardCatalogPort;
   readonly expiry: Pick<ExpiryCatalog, keyof ExpiryCatalog>;
+  /** What the catalogs have told of ends, in order. */
+  readonly ended: readonly EndedUpload[];
   /** As if everything that is stored had been stored so many seconds earlier. */
   letTimePass(secs: number): Promise<void>;
 }
@@ -30,11 +37,13 @@ export function forEachTestCatalog(
   forEachTestDatabase((kind, open) => {
     register(kind, async (t) => {
       const database = await open(t);
+      const ended: EndedUpload[] = [];
+      const telling = { ...settings, onEnded: (upload: EndedUpload) => void ended.push(upload) };
       return {
-        database,
-        catalog: new UploadCatalog(database, settings),
+        ...{ database, ended },
+        catalog: new UploadCatalog(database, telling),
         discards: new DiscardCatalog(database),
-        expiry: new ExpiryCatalog(database, settings),
+        expiry: new ExpiryCatalog(database, telling),
         letTimePass: (secs) => ageRows(database, secs),
       };
     });
@@ -44,11 +53,13 @@ export function forEachTestCatalog(
 function openMemoryCatalog(settings: UploadCatalogSettings): TestCatalog {
   let passedMs = 0;
   const database = new MemoryDatabase(new MemoryDatabaseServer(() => Date.now() + passedMs));
+  const ended: EndedUpload[] = [];
+  const telling = { ...settings, onEnded: (upload: EndedUpload) => void ended.push(upload) };
   return {
-    database,
-    catalog: new MemoryUploadCatalog(database, settings),
+    ...{ database, ended },
+    catalog: new MemoryUploadCatalog(database, telling),
     discards: new MemoryDiscardCatalog(database),
-    expiry: new MemoryExpiryCatalog(database, settings),
+    expiry: new MemoryExpiryCatalog(database, telling),
     async letTimePass(secs) {
       passedMs += secs * 1000;
     },

@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test';
 import type { Database } from '../../src/catalog/database.ts';
 import { DiscardCatalog } from '../../src/catalog/discard-catalog.ts';
 import { UploadCatalog } from '../../src/catalog/upload-catalog.ts';
-import type { FileEvent } from '../../src/pipeline/event-bus.ts';
+import { eventOfEnd, type FileEvent } from '../../src/pipeline/event-bus.ts';
 import { fileOf } from '../../src/pipeline/finish.ts';
 import type { JobEnqueuer } from '../../src/pipeline/job-queue.ts';
 import type { Clock } from '../../src/relay/clock.ts';
@@ -41,9 +41,11 @@ export async function startTestRelay(t: TestContext, settings: Partial<RelaySett
 /** A node of its own beside others on the same catalog and storage. */
 export function startNode(database: Database, storage: MemoryObjectStorage, settings: Partial<RelaySettings> = {}) {
   const clock = impatientClock();
+  const events: FileEvent[] = [];
   const catalog = new UploadCatalog(database, {
     uploadExpiresSecs: settings.uploadExpiresSecs ?? 3_600,
     discardRecheckSecs: 1800,
+    onEnded: (ended) => events.push(eventOfEnd(ended)),
   });
   const jobs: { queue: string; data: unknown }[] = [];
   const queue: JobEnqueuer = {
@@ -59,7 +61,6 @@ export function startNode(database: Database, storage: MemoryObjectStorage, sett
     },
     enqueueCompletion: (trx, uploadId) => enqueueCompletion(queue, trx, uploadId),
   };
-  const events: FileEvent[] = [];
   const failures: unknown[] = [];
   const discards = new DiscardWorker(new DiscardCatalog(database), storage, (error) => failures.push(error));
   const budget = new MemoryBudget(16 * 1024 * 1024, 1000, noSpilling(), clock.now);
@@ -78,7 +79,7 @@ export function startNode(database: Database, storage: MemoryObjectStorage, sett
       ...{ database, catalog, storage, completer, discards, end, clock, budget },
       tails: new TailMemory(budget),
       isLockShared: () => true,
-      events: { publish: (event) => events.push(event), subscribe: () => () => {} },
+      events: { publish: (event) => events.push(event) },
     },
   );
   return { catalog, relay, budget, completer, discards, queue, jobs, end, finished, events, failures, clock };

@@ -47,3 +47,10 @@ test('what is no message of ours is null, and events of unknown kinds are left o
   const negative = { from: 'n', events: [{ type: 'progress', uploadId: 'x', offset: -1, length: null }] };
   assert.deepEqual(unpackEvents(JSON.stringify(negative))?.events, []);
 });
+
+test('how an upload ended comes out as it went in; a way to end that we do not know is left out', () => {
+  const known: FileEvent[] = [{ type: 'ended', uploadId: 'x', state: 'expired' }, { type: 'missed' }];
+  assert.deepEqual(unpackEvents(packEvents('node', known)[0] ?? '')?.events, known);
+  const strange = { from: 'newer', events: [{ type: 'ended', uploadId: 'x', state: 'evaporated' }, ...known] };
+  assert.deepEqual(unpackEvents(JSON.stringify(strange))?.events, known);
+});

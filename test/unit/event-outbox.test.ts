@@ -33,14 +33,30 @@ test('the progress of an upload that has ended is forgotten', () => {
   assert.deepEqual(outbox.takeProgress(), []);
 });
 
-test('an outbox that nobody empties keeps the newest', () => {
+test('the progress of an upload that has ended elsewhere is forgotten', () => {
   const outbox = new EventOutbox();
-  for (let index = 0; index < 5_000; index += 1) {
-    outbox.add(progress(`upload-${index}`, 0));
-    outbox.add({ type: 'deleted', fileId: `file-${index}` });
-  }
-  for (const kept of [outbox.takeProgress(), outbox.takeOthers()]) {
-    assert.equal(kept.length, 2_000);
-    assert.match(JSON.stringify(kept.at(-1)), /-4999"/);
-  }
+  outbox.add(progress('one', 1));
+  outbox.forgetProgress('one');
+  outbox.add(progress('two', 1));
+  outbox.add({ type: 'ended', uploadId: 'two', state: 'expired' });
+  assert.deepEqual(outbox.takeProgress(), []);
+  assert.deepEqual(outbox.takeOthers(), [{ type: 'ended', uploadId: 'two', state: 'expired' }]);
+});
+
+test('of progress that nobody takes the newest is kept', () => {
+  const outbox = new EventOutbox();
+  for (let index = 0; index < 5_000; index += 1) outbox.add(progress(`upload-${index}`, 0));
+  const kept = outbox.takeProgress();
+  assert.equal(kept.length, 2_000);
+  assert.match(JSON.stringify(kept.at(-1)), /-4999"/);
+});
+
+test('ends that nobody takes are not dropped in silence: who hears of them later is told to look at everything', () => {
+  const outbox = new EventOutbox();
+  for (let index = 0; index < 5_000; index += 1) outbox.add({ type: 'deleted', fileId: `file-${index}` });
+  outbox.add(progress('one', 1));
+  assert.deepEqual(outbox.takeOthers(), [{ type: 'missed' }]);
+  assert.deepEqual(outbox.takeProgress(), []);
+  outbox.add({ type: 'deleted', fileId: 'next' });
+  assert.deepEqual(outbox.takeOthers(), [{ type: 'deleted', fileId: 'next' }]);
 });

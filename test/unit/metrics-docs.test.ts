@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { addNodeMetrics } from '../../src/app/node-metrics.ts';
+import { addEventMetrics, addNodeMetrics } from '../../src/app/node-metrics.ts';
 import { addPrimaryMetrics } from '../../src/app/workers-metrics.ts';
 import type { Database } from '../../src/catalog/database.ts';
 import { newLockCounters } from '../../src/locks/lock-counters.ts';
@@ -22,6 +22,7 @@ test('docs/metrics.md has a row for every metric of ours, and for no other', () 
     downloads: { openCount: 0 },
     database: { poolFigures: () => ({ total: 0, idle: 0, waiting: 0 }) } as unknown as Database,
   });
+  addEventMetrics(registry, { figures: {} as never });
   addPrimaryMetrics(registry, { workers: () => ({ wanted: 2, serving: 2 }), restarts: () => 0 });
   const names = registry.getMetricsAsArray().map(({ name }) => name);
   const ours = names.filter((name) => name.startsWith('tus_relay_')).sort();

@@ -77,3 +77,30 @@ test('who subscribes during an event hears the next one', () => {
   bus.publish(finished('2'));
   assert.deepEqual(heard, [finished('2')]);
 });
+
+for (const end of [
+  { type: 'ended', uploadId: 'u', state: 'terminated' },
+  { type: 'finished', fileId: 'u' },
+  { type: 'deleted', fileId: 'u' },
+] as const) {
+  test(`no progress of an upload is told after it has ${end.type}`, () => {
+    const { bus } = setUp();
+    const heard: FileEvent[] = [];
+    bus.subscribe((event) => heard.push(event));
+    const progress = (uploadId: string): FileEvent => ({ type: 'progress', uploadId, offset: 1, length: 2 });
+    for (const event of [progress('u'), end, progress('u'), progress('other')] as const) bus.publish(event);
+    assert.deepEqual(heard, [progress('u'), end, progress('other')]);
+  });
+}
+
+test('only so many ends are remembered, the last ones', () => {
+  const { bus } = setUp();
+  const heard: FileEvent[] = [];
+  for (let index = 0; index < 50_000; index += 1)
+    bus.publish({ type: 'ended', uploadId: `${index}`, state: 'expired' });
+  bus.subscribe((event) => heard.push(event));
+  bus.publish({ type: 'progress', uploadId: '49999', offset: 1, length: 2 });
+  assert.deepEqual(heard, []);
+  bus.publish({ type: 'progress', uploadId: '0', offset: 1, length: 2 });
+  assert.equal(heard.length, 1);
+});
