@@ -1,9 +1,9 @@
-import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import { RelayError } from '../errors.ts';
 import type { Database, Trx } from './database.ts';
-import { decodeFileCursor, encodeFileCursor } from './file-cursor.ts';
+import { type FilePage, type ListedFiles, listFiles, SEARCHED_FILES } from './file-list.ts';
+import { selectFiles, toFileRecord } from './file-rows.ts';
 import { fromNow } from './from-now.ts';
-import type { Schema } from './schema.ts';
 import { thumbnailKeys } from './thumbnail-keys.ts';
 
 /** A stored file, in the program's words. */
@@ -43,14 +43,6 @@ export type NewFile = Pick<
   'fileId' | 'owner' | 'objectKey' | 'bytes' | 'declaredType' | 'detectedType' | 'fileName' | 'thumbnailsPending'
 >;
 
-export interface FilePage {
-  limit: number;
-  /** As {@link FileCatalog.listFiles} gave it; null for the first page. */
-  cursor: string | null;
-  /** Only the files of this owner. */
-  owner?: string;
-}
-
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
@@ -85,38 +77,21 @@ export function insertMovedFile(file: NewFile): RawBuilder<unknown> {
 export class FileCatalog {
   readonly #database: Database;
   readonly #recheckSecs: number;
-
-  /** @param options.discardRecheckSecs `DISCARD_RECHECK_SECS` of the design: when a late request can be no more */
-  constructor(database: Database, options: { discardRecheckSecs?: number } = {}) {
-    this.#database = database;
-    this.#recheckSecs = options.discardRecheckSecs ?? 1_800;
-  }
+  readonly #searchedFiles: number;
 
   /**
-   * Newest first. Files that are added or deleted meanwhile neither repeat nor hide others on later pages.
-   *
-   * @throws RelayError 400 `invalid_cursor` when the cursor is none of ours
+   * @param options.discardRecheckSecs `DISCARD_RECHECK_SECS` of the design: when a late request can be no more
+   * @param options.searchedFiles most files that one request for a list looks at
    */
-  async listFiles({ limit, cursor, owner }: FilePage): Promise<{ files: FileRecord[]; next: string | null }> {
-    const after = cursor === null ? null : decodeFileCursor(cursor);
-    const rows = await selectFiles(this.#database.db)
-      .$if(owner !== undefined, (query) => query.where('files.owner', '=', owner as string))
-      .$if(after !== null, (query) =>
-        query.where(
-          sql<boolean>`(files.created_at, files.id) < (${after?.createdAt}::timestamptz, ${after?.fileId}::uuid)`,
-        ),
-      )
-      .orderBy('files.created_at', 'desc')
-      .orderBy('files.id', 'desc')
-      .limit(limit + 1)
-      .execute();
-    const page = rows.slice(0, limit);
-    const last = page.at(-1);
-    const next =
-      rows.length > limit && last !== undefined
-        ? encodeFileCursor({ createdAt: last.exact_created_at, fileId: last.id })
-        : null;
-    return { files: page.map(toFileRecord), next };
+  constructor(database: Database, options: { discardRecheckSecs?: number; searchedFiles?: number } = {}) {
+    this.#database = database;
+    this.#recheckSecs = options.discardRecheckSecs ?? 1_800;
+    this.#searchedFiles = options.searchedFiles ?? SEARCHED_FILES;
+  }
+
+  /** @throws RelayError 400 `invalid_cursor` when the cursor is none of ours, or of another order */
+  listFiles(page: FilePage): Promise<ListedFiles> {
+    return listFiles(this.#database.db, page, this.#searchedFiles);
   }
 
   /** @returns null when there is none, also for what is no id at all */
@@ -228,40 +203,6 @@ export class FileCatalog {
  */
 async function lockUpload(trx: Trx, uploadId: string): Promise<void> {
   await trx.selectFrom('uploads').select('id').where('id', '=', uploadId).forShare().execute();
-}
-
-function selectFiles(db: Kysely<Schema>) {
-  return db
-    .selectFrom('files')
-    .selectAll('files')
-    .select([
-      // A Date has milliseconds, the database microseconds: a cursor made of a Date would skip or repeat files.
-      sql<string>`to_char(files.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`.as('exact_created_at'),
-      sql<FileVariant[]>`(
-      SELECT coalesce(json_agg(json_build_object('size', v.size, 'objectKey', v.object_key, 'bytes', v.bytes,
-        'width', v.width, 'height', v.height) ORDER BY v.size), '[]')
-      FROM file_variants v WHERE v.file_id = files.id)`.as('variants'),
-    ]);
-}
-
-type FileRow = Awaited<ReturnType<ReturnType<typeof selectFiles>['executeTakeFirstOrThrow']>>;
-
-function toFileRecord(row: FileRow): FileRecord {
-  return {
-    fileId: row.id,
-    owner: row.owner,
-    objectKey: row.object_key,
-    bytes: row.bytes,
-    declaredType: row.declared_type,
-    detectedType: row.detected_type,
-    fileName: row.file_name,
-    width: row.width,
-    height: row.height,
-    problem: row.problem,
-    thumbnailsPending: row.thumbnails_pending,
-    createdAt: row.created_at,
-    variants: row.variants,
-  };
 }
 
 function toVariantRow(fileId: string, variant: FileVariant) {

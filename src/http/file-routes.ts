@@ -1,4 +1,6 @@
 import { type Request, Router } from 'express';
+import { FILE_SORTS, type FileSort } from '../catalog/file-cursor.ts';
+import type { FilePage, FileTotal } from '../catalog/file-list.ts';
 import { RelayError } from '../errors.ts';
 import type { Downloads } from './downloads.ts';
 import { hasCurrent, sendContent } from './file-content.ts';
@@ -7,6 +9,8 @@ import { type DescribedFile, describeFile, findVariant } from './file-json.ts';
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const DEFAULT_PAGE = 50;
 const MAX_PAGE = 200;
+/** Characters that a search may have: a name has at most 255 bytes. */
+const MAX_QUERY = 200;
 const YEAR_SECS = 31_536_000;
 
 export interface FileRoutesParts {
@@ -18,10 +22,21 @@ export interface FileRoutesParts {
 }
 
 export interface FileSource {
-  /** Newest first. @param cursor as an earlier page gave it @throws RelayError 400 when it is not one */
-  listFiles(page: { limit: number; cursor: string | null }): Promise<{ files: DescribedFile[]; next: string | null }>;
+  /** @param page.cursor as an earlier page gave it @throws RelayError 400 when it is not one */
+  listFiles(page: { limit: number } & ListWishes): Promise<ListedFiles>;
   /** @param fileId a uuid */
   findFile(fileId: string): Promise<DescribedFile | null>;
+}
+
+interface ListWishes extends Pick<FilePage, 'cursor'> {
+  sort: FileSort;
+  words: readonly string[];
+}
+
+interface ListedFiles {
+  files: DescribedFile[];
+  next: string | null;
+  total: FileTotal | null;
 }
 
 export class FileNotFoundError extends RelayError {
@@ -49,7 +64,8 @@ export class InvalidQueryError extends RelayError {
 }
 
 /**
- * - `GET /files?limit=&cursor=` → `{files: FileJson[], next: string | null}`, newest first, 1 to 200 (50) a page
+ * - `GET /files?limit=&cursor=&sort=&q=` → `{files: FileJson[], next, total}`, 1 to 200 (50) a page; `next`: cursor of the
+ *   next page, or null; `total`: `{count, atLeast}`, null on all pages but the first
  * - `GET /files/{id}` → FileJson
  * - `DELETE /files/{id}` → 204, from then on 404
  * - `GET /files/{id}/content` → the bytes, or one range of them
@@ -59,9 +75,15 @@ export function fileRoutes({ files, downloads, deleteFile, publicUrlBase }: File
   const router = Router({ caseSensitive: true });
 
   router.get('/files', async (request, response) => {
-    const page = await files.listFiles({ limit: readLimit(request), cursor: readText(request, 'cursor') });
+    const page = await files.listFiles({
+      limit: readLimit(request),
+      cursor: readText(request, 'cursor'),
+      sort: readSort(request),
+      words: readWords(request),
+    });
     response.setHeader('Cache-Control', 'no-store');
-    response.json({ files: page.files.map((file) => describeFile(file, publicUrlBase)), next: page.next });
+    const described = page.files.map((file) => describeFile(file, publicUrlBase));
+    response.json({ files: described, next: page.next, total: page.total });
   });
 
   router.get('/files/:fileId', async (request, response) => {
@@ -112,6 +134,22 @@ function readLimit(request: Request): number {
   const limit = /^\d{1,3}$/.test(value) ? Number(value) : 0;
   if (limit >= 1 && limit <= MAX_PAGE) return limit;
   throw new InvalidQueryError(`limit: expected a whole number from 1 to ${MAX_PAGE}`);
+}
+
+function readSort(request: Request): FileSort {
+  const value = readText(request, 'sort') ?? 'newest';
+  const sort = FILE_SORTS.find((it) => it === value);
+  if (sort === undefined) throw new InvalidQueryError(`sort: expected one of ${FILE_SORTS.join(', ')}`);
+  return sort;
+}
+
+/** Composed (NFC), as the names of files are. */
+function readWords(request: Request): string[] {
+  const query = (readText(request, 'q') ?? '').toWellFormed().normalize('NFC');
+  if (query.length > MAX_QUERY || query.includes('\0')) {
+    throw new InvalidQueryError(`q: expected text of up to ${MAX_QUERY} characters`);
+  }
+  return query.split(/\s+/).filter((word) => word !== '');
 }
 
 function readText(request: Request, name: string): string | null {

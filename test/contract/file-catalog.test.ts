@@ -108,7 +108,10 @@ forEachTestDatabase((kind, open) => {
 
   test(`${kind}: no files are an empty last page`, async (t) => {
     const { files } = await setUp(t);
-    assert.deepEqual(await files.listFiles({ limit: 10, cursor: null }), { files: [], next: null });
+    const total = { count: 0, atLeast: false };
+    for (const sort of ['newest', 'name', 'size'] as const) {
+      assert.deepEqual(await files.listFiles({ limit: 10, cursor: null, sort }), { files: [], next: null, total });
+    }
   });
 
   test(`${kind}: a cursor that we did not give is a 400`, async (t) => {

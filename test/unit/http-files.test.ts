@@ -44,7 +44,7 @@ function serveFile(t: TestContext, file: Partial<DescribedFile> = {}, wishes: Wi
   };
   const files: FileRoutesParts = {
     files: {
-      listFiles: async () => ({ files: [served], next: 'more' }),
+      listFiles: async () => ({ files: [served], next: 'more', total: null }),
       findFile: async (fileId) => (fileId === ID ? served : null),
     },
     downloads: new Downloads(storage ?? bucket, maxDownloads ?? 100),
@@ -106,7 +106,7 @@ test('a file without thumbnails says so', async (t) => {
   assert.equal(file.problem, 'the image is damaged');
 });
 
-test('the list passes limit and cursor on, and refuses what they cannot be', async (t) => {
+test('the list passes on what is asked, and refuses what they cannot be', async (t) => {
   const asked: object[] = [];
   const { url } = await serveFile(
     t,
@@ -115,19 +115,23 @@ test('the list passes limit and cursor on, and refuses what they cannot be', asy
       files: {
         listFiles: async (page) => {
           asked.push(page);
-          return { files: [], next: null };
+          return { files: [], next: null, total: { count: 0, atLeast: false } };
         },
         findFile: async () => null,
       },
     },
   );
-  assert.deepEqual(await (await fetch(`${url}/api/files`)).json(), { files: [], next: null });
+  const first = await (await fetch(`${url}/api/files`)).json();
+  assert.deepEqual(first, { files: [], next: null, total: { count: 0, atLeast: false } });
   await fetch(`${url}/api/files?limit=7&cursor=abc`);
+  await fetch(`${url}/api/files?sort=size&q=${encodeURIComponent(' Ho\u0308he  2026 ')}&color=blue`);
   assert.deepEqual(asked, [
-    { limit: 50, cursor: null },
-    { limit: 7, cursor: 'abc' },
+    { limit: 50, cursor: null, sort: 'newest', words: [] },
+    { limit: 7, cursor: 'abc', sort: 'newest', words: [] },
+    { limit: 50, cursor: null, sort: 'size', words: ['H\u00f6he', '2026'] },
   ]);
-  for (const query of ['limit=0', 'limit=201', 'limit=x', 'limit=1&limit=2', 'cursor=a&cursor=b']) {
+  const wrong = ['limit=0', 'limit=201', 'limit=x', 'limit=1&limit=2', 'cursor=a&cursor=b', 'sort=colour', 'q=a&q=b'];
+  for (const query of [...wrong, 'q=%00', `q=${'x'.repeat(201)}`]) {
     const response = await fetch(`${url}/api/files?${query}`);
     assert.equal(response.status, 400, query);
     assert.equal(await codeOf(response), 'invalid_query');
