@@ -103,6 +103,9 @@ export async function startServer(
   opened.defer(() => parts.sweeper.stop());
   if (lock !== null) opened.adopt(await openControl(lock.dataDir, parts.runSweep, logger), (it) => it?.close());
 
+  // Without it uploads go on as well; only nothing is believed to be gone. The sweeper tries again.
+  await parts.canary.keep().catch((error) => logger.warn({ err: error }, 'the canary in the bucket cannot be kept'));
+
   const { files, relay } = parts;
   const findFiles = async (fileIds: string[]) => {
     const found = await files.findFiles(fileIds);
@@ -122,7 +125,14 @@ export async function startServer(
   };
   const readiness = new Readiness([
     { name: 'database', check: (signal) => database.ping(signal), onChange: tellChange('database') },
-    { name: 'storage', check: (signal) => s3.check(signal), onChange: tellChange('storage') },
+    {
+      name: 'storage',
+      check: async (signal) => {
+        await s3.check(signal);
+        await parts.canary.check({ signal });
+      },
+      onChange: tellChange('storage'),
+    },
   ]);
   const tus = new TusServer(
     {

@@ -50,6 +50,7 @@ export interface Config {
   /** Absolute path. */
   readonly spillDir: string;
   readonly uploadExpiresSecs: number;
+  readonly completionRefusedSecs: number;
   readonly idleBodySecs: number;
   /** Of this process, each worker's own. */
   readonly maxDownloads: number;
@@ -182,6 +183,11 @@ export const variables = {
     '86400',
     'An unfinished upload that nobody continues is removed after this.',
   ),
+  COMPLETION_REFUSED_SECS: variable(
+    wholeNumber(60, MAX_SECS),
+    '86400',
+    'An upload whose parts S3 refuses to put together, at every try and for so long, is given up: its client begins anew.',
+  ),
   IDLE_BODY_SECS: variable(
     wholeNumber(1, 86_400),
     '30',
@@ -283,6 +289,7 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
       bufferBytes: Math.floor(values.BUFFER_BYTES / values.WORKERS),
       spillDir: resolve(values.SPILL_DIR ?? join(values.DATA_DIR, 'spill')),
       uploadExpiresSecs: values.UPLOAD_EXPIRES_SECS,
+      completionRefusedSecs: values.COMPLETION_REFUSED_SECS,
       idleBodySecs: values.IDLE_BODY_SECS,
       maxDownloads: values.MAX_DOWNLOADS,
       maxEventReaders: values.MAX_EVENT_READERS,

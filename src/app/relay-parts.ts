@@ -18,11 +18,13 @@ import { UploadCompleter } from '../relay/complete-upload.ts';
 import { enqueueCompletion, runCompletionJob } from '../relay/completion-job.ts';
 import { DiscardWorker } from '../relay/discard-worker.ts';
 import type { MemoryBudget } from '../relay/memory-budget.ts';
+import type { StorageCanary } from '../relay/storage-canary.ts';
 import type { Sweeper } from '../relay/sweep.ts';
 import { TailMemory } from '../relay/tail-memory.ts';
 import type { EndOfBytes } from '../relay/upload-ledger.ts';
 import { UploadRelay } from '../relay/upload-relay.ts';
 import type { MultipartPrefixLister, ObjectStorage } from '../s3/object-storage.ts';
+import { createStorageEvidence } from './storage-evidence.ts';
 import { createSweepParts, type RunSweep } from './sweep-parts.ts';
 
 export interface SweepTiming {
@@ -43,6 +45,7 @@ export interface RelayParts {
   readonly sweeper: Sweeper;
   readonly runSweep: RunSweep;
   readonly discards: DiscardWorker;
+  readonly canary: StorageCanary;
   /** Begins with the background work of this node. */
   startJobs(): Promise<void>;
 }
@@ -73,7 +76,8 @@ export function createRelayParts(
     onEnded,
   });
   const files = new FileCatalog(database, { discardRecheckSecs });
-  const discards = new DiscardWorker(new DiscardCatalog(database), storage, (error) =>
+  const { marker, canary } = createStorageEvidence({ database, storage, logger, keyPrefix: config.s3KeyPrefix });
+  const discards = new DiscardWorker(new DiscardCatalog(database), storage, canary, (error) =>
     logger.warn({ err: error }, 'what is not needed any more could not all be removed; the sweeper tries again'),
   );
   const end: EndOfBytes = {
@@ -90,6 +94,7 @@ export function createRelayParts(
   }
   const completer = new UploadCompleter({
     ...{ database, catalog, storage, end, onFinished },
+    evidence: canary,
     clock: systemClock,
     onRepaired: ({ uploadId }, partNumbers) =>
       logger.warn({ uploadId, partNumbers }, 'parts that a late request had overwritten were restored'),
@@ -106,12 +111,14 @@ export function createRelayParts(
     {
       ...{ database, catalog, storage, completer, discards, events, end, budget },
       clock: systemClock,
+      evidence: canary,
       tails: new TailMemory(budget),
       isLockShared: () => !locker.degraded,
+      onLost: (uploadId, error) => onGivenUp(uploadId, 'lost', error),
     },
   );
   const { sweeper, runSweep } = createSweepParts({
-    ...{ database, storage, queue, discards, discardRecheckSecs, everyMs, logger },
+    ...{ database, storage, queue, discards, marker, canary, discardRecheckSecs, everyMs, logger },
     keyPrefix: config.s3KeyPrefix,
     onAdopted: onFinished,
     onEnded,
@@ -122,8 +129,12 @@ export function createRelayParts(
   }
 
   async function startJobs(): Promise<void> {
-    await queue.work(QUEUES.completeUpload, { concurrency: COMPLETIONS_AT_A_TIME }, ({ data }) =>
-      runCompletionJob(data, { completer, catalog, database, queue, onGivenUp }),
+    await queue.work(QUEUES.uploadCompletion, { concurrency: COMPLETIONS_AT_A_TIME }, ({ data }) =>
+      runCompletionJob(data, {
+        ...{ completer, catalog, onGivenUp },
+        evidence: canary,
+        giveUpRefusedSecs: config.completionRefusedSecs,
+      }),
     );
     const thumbnails = { files, storage, maker, events, kickDiscards: () => discards.kick() };
     await queue.work(QUEUES.thumbnail, { concurrency: THUMBNAILS_AT_A_TIME }, (job) =>
@@ -133,5 +144,5 @@ export function createRelayParts(
     sweeper.start();
   }
 
-  return { relay, files, sweeper, runSweep, discards, startJobs };
+  return { relay, files, sweeper, runSweep, discards, canary, startJobs };
 }

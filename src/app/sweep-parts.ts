@@ -1,5 +1,4 @@
 /** What sweeps, put together: for the server's own turns, for whoever asks a server, and for the command on its own. */
-import { CatalogIdentityStore } from '../catalog/catalog-identity.ts';
 import type { Database } from '../catalog/database.ts';
 import { ExpiryCatalog } from '../catalog/expiry-catalog.ts';
 import { SweepCatalog } from '../catalog/sweep-catalog.ts';
@@ -8,10 +7,11 @@ import type { UploadRecord } from '../catalog/upload-record.ts';
 import type { Logger } from '../observability/logger.ts';
 import { recordFinished } from '../pipeline/finish.ts';
 import type { JobQueue } from '../pipeline/job-queue.ts';
-import { BucketMarker } from '../relay/bucket-marker.ts';
+import type { BucketMarker } from '../relay/bucket-marker.ts';
 import { DeepSweeper, type DeepSweepReport } from '../relay/deep-sweep.ts';
 import type { DiscardWorker } from '../relay/discard-worker.ts';
 import { UploadExpirer } from '../relay/expire-uploads.ts';
+import type { StorageCanary } from '../relay/storage-canary.ts';
 import { nothingSwept, type SweepCounts, Sweeper } from '../relay/sweep.ts';
 import type { MultipartPrefixLister, ObjectStorage } from '../s3/object-storage.ts';
 
@@ -47,6 +47,8 @@ export interface SweepDependencies {
   storage: ObjectStorage & MultipartPrefixLister;
   queue: JobQueue;
   discards: DiscardWorker;
+  marker: BucketMarker;
+  canary: StorageCanary;
   keyPrefix: string;
   discardRecheckSecs: number;
   everyMs: number;
@@ -58,12 +60,13 @@ export interface SweepDependencies {
 }
 
 export function createSweepParts(dependencies: SweepDependencies): SweepParts {
-  const { database, storage, queue, discards, keyPrefix, discardRecheckSecs, everyMs, logger, onEnded } = dependencies;
+  const { database, storage, queue, discards, marker, canary, keyPrefix, discardRecheckSecs, everyMs, logger } =
+    dependencies;
+  const { onEnded } = dependencies;
   const sweeps = new SweepCatalog(database);
-  const identity = new CatalogIdentityStore(database);
-  const marker = new BucketMarker({ identity, catalog: sweeps, storage, keyPrefix });
   const expirer = new UploadExpirer({
     ...{ database, storage },
+    evidence: canary,
     expiry: new ExpiryCatalog(database, { discardRecheckSecs, onEnded }),
     end: { recordFinished: (trx, upload) => recordFinished(trx, queue, upload) },
     onAdopted: (upload) => {
@@ -77,14 +80,14 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
   });
   const sweeper = new Sweeper(
     {
-      ...{ database, expirer, sweeps, queue, discards, marker },
+      ...{ database, expirer, sweeps, queue, discards, marker, canary },
       onFailure: (error) =>
         logger.warn({ err: error }, 'the sweeper could not do all of its work; it goes on at its next turn'),
       onSwept: (counts) => logger.debug({ ...counts }, 'swept'),
     },
     everyMs,
   );
-  const deepSweeper = new DeepSweeper({ sweeps, marker, storage, discards, keyPrefix, now: Date.now });
+  const deepSweeper = new DeepSweeper({ sweeps, marker, canary, storage, discards, keyPrefix, now: Date.now });
 
   async function runSweep(request: SweepRequest, signal?: AbortSignal): Promise<SweepReport> {
     const report: SweepReport = { request, counts: nothingSwept(), deep: null, failures: [] };

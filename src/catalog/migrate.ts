@@ -3,12 +3,14 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { StartError } from '../errors.ts';
 import { translateDatabaseError } from './database-errors.ts';
 import * as initial from './migrations/0001-initial.ts';
+import * as storageCanary from './migrations/0002-storage-canary.ts';
 import * as discardBackoff from './migrations/0006-discard-backoff.ts';
 import type { Schema } from './schema.ts';
 
 /** In order of their names; a name is never changed once released. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initial,
+  '0002-storage-canary': storageCanary,
   '0006-discard-backoff': discardBackoff,
 };
 

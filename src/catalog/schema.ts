@@ -50,7 +50,13 @@ export interface UploadsTable {
   finished_at: NullableTimestamp;
   /** When it was terminated, expired, lost or failed. */
   ended_at: NullableTimestamp;
+  /** What keeps a completion from its end, as its job has found it; null: nothing that would end the upload. */
+  completion_trouble: CompletionTrouble | null;
+  completion_trouble_since: NullableTimestamp;
 }
+
+/** missing: S3 has neither the multipart upload nor the object. refused: S3 has them, and says no to putting them together. */
+export type CompletionTrouble = 'missing' | 'refused';
 
 export interface UploadPartsTable {
   upload_id: string;
@@ -146,6 +152,14 @@ export interface CatalogIdentityTable {
   rotated_at: NullableTimestamp;
 }
 
+/** One row: the multipart upload by which the storage is recognised (relay/storage-canary.ts). */
+export interface StorageCanaryTable {
+  only: Generated<boolean>;
+  object_key: string;
+  s3_upload_id: string;
+  created_at: GeneratedTimestamp;
+}
+
 export interface Schema {
   uploads: UploadsTable;
   upload_parts: UploadPartsTable;
@@ -154,4 +168,5 @@ export interface Schema {
   file_variants: FileVariantsTable;
   discards: DiscardsTable;
   catalog_identity: CatalogIdentityTable;
+  storage_canary: StorageCanaryTable;
 }

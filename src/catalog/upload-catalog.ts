@@ -7,7 +7,7 @@ import { type RawBuilder, sql } from 'kysely';
 import type { Database, Db, Trx } from './database.ts';
 import { insertMovedFile, type NewFile } from './file-catalog.ts';
 import { fromNow } from './from-now.ts';
-import type { UploadProtocol } from './schema.ts';
+import type { CompletionTrouble, UploadProtocol } from './schema.ts';
 import { thumbnailKeys } from './thumbnail-keys.ts';
 import { toUploadRecord, type UploadRecord, type UploadRow, uploadColumns } from './upload-record.ts';
 
@@ -359,6 +359,20 @@ export class UploadCatalog {
       ), ${this.#discardLeftovers()}
       SELECT * FROM moved`.execute(trx);
     return rows[0] === undefined ? null : toUploadRecord(rows[0]);
+  }
+
+  /**
+   * What has kept a completion from its end. Trouble of another kind begins anew.
+   *
+   * @returns for how long it has been so, in seconds; null when the upload is not completing any more
+   */
+  async noteCompletionTrouble(uploadId: string, trouble: CompletionTrouble): Promise<number | null> {
+    const { rows } = await sql<{ secs: number | string }>`
+      UPDATE uploads SET completion_trouble = ${trouble}, completion_trouble_since =
+        CASE WHEN completion_trouble = ${trouble} THEN completion_trouble_since ELSE now() END
+      WHERE id = ${uploadId} AND state = 'completing'
+      RETURNING extract(epoch FROM now() - completion_trouble_since)::float8 AS secs`.execute(this.#db);
+    return rows[0] === undefined ? null : Number(rows[0].secs);
   }
 
   /**

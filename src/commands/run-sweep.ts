@@ -9,6 +9,7 @@ import { openCatalog } from '../app/open-catalog.ts';
 import { openEvents } from '../app/open-shared.ts';
 import { openStorage } from '../app/open-storage.ts';
 import { SWEEP_TIMING } from '../app/relay-parts.ts';
+import { createStorageEvidence } from '../app/storage-evidence.ts';
 import { createSweepParts, type SweepReport, type SweepRequest } from '../app/sweep-parts.ts';
 import { DataDirInUseError, type DataDirLock, lockDataDir } from '../catalog/data-dir-lock.ts';
 import { DiscardCatalog } from '../catalog/discard-catalog.ts';
@@ -66,13 +67,13 @@ async function sweepHere(
   // Whoever watches a server's page is told of what this process ends.
   const events = openEvents(secrets.databaseUrl, logger, opened);
   const { discardRecheckSecs, everyMs } = SWEEP_TIMING;
-  const discards = new DiscardWorker(new DiscardCatalog(database), s3.storage, (error) =>
+  const shared = { database, storage: s3.storage, keyPrefix: config.s3KeyPrefix, logger };
+  const evidence = createStorageEvidence(shared);
+  const discards = new DiscardWorker(new DiscardCatalog(database), s3.storage, evidence.canary, (error) =>
     logger.warn({ err: error }, 'an object that is not needed any more could not be removed'),
   );
   const { runSweep } = createSweepParts({
-    ...{ database, queue, discards, discardRecheckSecs, everyMs, logger },
-    storage: s3.storage,
-    keyPrefix: config.s3KeyPrefix,
+    ...{ ...shared, ...evidence, queue, discards, discardRecheckSecs, everyMs },
     onAdopted: ({ uploadId }) => events.publish({ type: 'finished', fileId: uploadId }),
     onEnded: (ended) => events.publish(eventOfEnd(ended)),
   });

@@ -1,12 +1,12 @@
 /**
  * Durable jobs, as rows of the catalog's own database: a job is enqueued with the transaction that makes it necessary,
- * and is there exactly when that was committed. A job may run twice (a worker that died, a lost answer), never never.
+ * and is there exactly when that was committed. A job may run twice (a worker that died, a lost answer), but never not at all.
  */
 import { sql } from 'kysely';
 import { fromKysely, PgBoss } from 'pg-boss';
 import type { Database, Db, Trx } from '../catalog/database.ts';
 import { translateDatabaseError } from '../catalog/database-errors.ts';
-import { type JobData, QUEUE_DEFINITIONS, QUEUES, type QueueName } from './queues.ts';
+import { type JobData, QUEUE_DEFINITIONS, QUEUES, type QueueName, RETIRED_QUEUES } from './queues.ts';
 
 export interface EnqueueOptions {
   /** Not before this many seconds from now, by the database's clock. */
@@ -96,13 +96,14 @@ class PgBossQueue implements JobQueue {
     try {
       await this.#boss.start();
       // A dead letter queue comes before the queue that names it.
-      for (const name of [QUEUES.thumbnailFailed, QUEUES.completeUpload, QUEUES.thumbnail, QUEUES.sweepUpload]) {
+      for (const name of [QUEUES.thumbnailFailed, QUEUES.uploadCompletion, QUEUES.thumbnail, QUEUES.sweepUpload]) {
         const { policy, options } = QUEUE_DEFINITIONS[name];
         await this.#boss.createQueue(name, { ...options, policy });
         // An existing queue keeps the settings of the version that made it, unless told.
         await this.#boss.updateQueue(name, options);
       }
       if (this.#database.kind === 'pglite') await this.#returnOrphans();
+      await this.#dropRetired();
     } catch (error) {
       throw translateDatabaseError(error, 'query');
     }
@@ -168,6 +169,14 @@ class PgBossQueue implements JobQueue {
       this.#log.warn({ err: error, queue, attempt, ...job.data }, 'a job failed and will be tried again');
       throw error;
     }
+  }
+
+  /** Jobs that wait in queues on which no node of this version works. */
+  async #dropRetired(): Promise<void> {
+    await sql`
+      DELETE FROM pgboss.job WHERE name = ANY(${[...RETIRED_QUEUES]}) AND state IN ('created', 'retry')`.execute(
+      this.#database.db,
+    );
   }
 
   /**

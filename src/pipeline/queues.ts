@@ -2,7 +2,7 @@ import type { Queue } from 'pg-boss';
 
 /** The queues' names, as they stand in the database: never renamed once released. */
 export const QUEUES = {
-  completeUpload: 'complete-upload',
+  uploadCompletion: 'upload-completion',
   thumbnail: 'thumbnail',
   thumbnailFailed: 'thumbnail-failed',
   sweepUpload: 'sweep-upload',
@@ -10,13 +10,16 @@ export const QUEUES = {
 
 export type QueueName = (typeof QUEUES)[keyof typeof QUEUES];
 
+/**
+ * Queues of earlier versions. A policy cannot be changed: `complete-upload` was `short`, which is blind to jobs that wait
+ * for their next try, and so took another one at each turn of the sweeper. What waits there is dropped at the start: the
+ * sweeper sees to every upload that is completing. Nodes of that version go on using it until they are replaced.
+ */
+export const RETIRED_QUEUES = ['complete-upload'] as const;
+
 /** What a job of each queue carries: names of rows, never their content, which may have changed when it runs. */
 export interface JobData {
-  'complete-upload': {
-    uploadId: string;
-    /** S3 has said once that it knows neither the multipart upload nor the object. */
-    missedBefore?: boolean;
-  };
+  'upload-completion': { uploadId: string };
   thumbnail: { fileId: string };
   'thumbnail-failed': { fileId: string };
   'sweep-upload': { uploadId: string };
@@ -44,8 +47,8 @@ const WITHOUT_END = { retryLimit: 2 ** 31 - 1, retentionSeconds: 18_250 * DAY };
 const HEARTBEAT_SECS = 30;
 
 export const QUEUE_DEFINITIONS: Readonly<Record<QueueName, QueueDefinition>> = {
-  'complete-upload': {
-    policy: 'short', // a running one plans its second look at what is missing
+  'upload-completion': {
+    policy: 'exclusive', // one unfinished job an upload: the sweeper asks for one at each turn
     idlePollSecs: 5,
     options: {
       ...WITHOUT_END,

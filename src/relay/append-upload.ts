@@ -11,12 +11,14 @@ import type { ObjectStorage } from '../s3/object-storage.ts';
 import type { BodyEnd, BodyReader } from './body-reader.ts';
 import type { Clock } from './clock.ts';
 import { type HeldPayload, joinPayloads } from './held-payload.ts';
+import { giveUpIfLost } from './lost-upload.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { uploadObjectHeaders } from './object-headers.ts';
 import { PartBuffer } from './part-buffer.ts';
 import { fitsOnePart, tailBytes, wholeParts } from './part-plan.ts';
 import { PartUploader, storeUnnamed } from './part-uploader.ts';
 import { UploadSizeExceededError } from './relay-errors.ts';
+import type { StorageEvidence } from './storage-canary.ts';
 import { demandWholeTail, MAX_TAIL_SEGMENTS, openSegments, segmentKey, TailDamagedError } from './tail.ts';
 import type { TailMemory } from './tail-memory.ts';
 import type { EndOfBytes, UploadLedger } from './upload-ledger.ts';
@@ -24,6 +26,8 @@ import type { EndOfBytes, UploadLedger } from './upload-ledger.ts';
 export interface AppendDependencies {
   storage: ObjectStorage;
   clock: Clock;
+  /** Asked before bytes that the bucket lacks are believed to be gone. */
+  evidence: Pick<StorageEvidence, 'demand'>;
   budget: MemoryBudget;
   tails: TailMemory;
   end: EndOfBytes;
@@ -75,13 +79,13 @@ class Append {
   #position: number;
 
   constructor(ledger: UploadLedger, tail: readonly TailSegment[], body: BodyReader, dependencies: AppendDependencies) {
-    const { storage, clock, onCommitted } = dependencies;
+    const { storage, clock, evidence, onCommitted } = dependencies;
     this.#ledger = ledger;
     this.#tail = tail;
     this.#lastSequence = tail.at(-1)?.sequence ?? 0;
     this.#body = body;
     this.#dependencies = dependencies;
-    this.#uploader = new PartUploader(ledger, storage, clock, onCommitted);
+    this.#uploader = new PartUploader(ledger, storage, clock, evidence, onCommitted);
     this.#position = ledger.upload.offsetBytes;
   }
 
@@ -249,17 +253,34 @@ class Append {
     const { tails } = this.#dependencies;
     const { upload } = this.#ledger;
     try {
-      demandWholeTail(upload, this.#tail);
-      const front = await openSegments(this.#dependencies, upload.uploadId, this.#tail);
+      const front = await this.#openTail();
       this.#tail = [];
       tails.forget(upload.uploadId);
       return joinPayloads(rest === null ? front : [...front, rest]);
     } catch (error) {
       rest?.release();
-      // Whoever has taken over from us may have taken up the tail, and removed its segments: then nothing is damaged.
-      if (error instanceof TailDamagedError) await this.#ledger.look();
       throw error;
     }
+  }
+
+  /** @throws UploadLostError when the bucket has not what the catalog says it has: the upload has ended then */
+  async #openTail(): Promise<HeldPayload[]> {
+    const { storage, clock, evidence } = this.#dependencies;
+    const { upload } = this.#ledger;
+    let opened: HeldPayload[] = [];
+    await giveUpIfLost(this.#ledger, storage, clock, evidence, async () => {
+      try {
+        demandWholeTail(upload, this.#tail);
+        opened = await openSegments(this.#dependencies, upload.uploadId, this.#tail);
+        return null;
+      } catch (error) {
+        if (!(error instanceof TailDamagedError)) throw error;
+        // Whoever has taken over from us may have taken up the tail, and removed its segments: then nothing is damaged.
+        await this.#ledger.look();
+        return error.what;
+      }
+    });
+    return opened;
   }
 }
 

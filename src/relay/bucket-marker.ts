@@ -83,6 +83,22 @@ export class BucketMarker {
     if (protest !== null) throw new ForeignBucketError(contested(this.protestKey, catalogIdOf(protest)));
   }
 
+  /**
+   * Before what is missing in the bucket is believed to be gone: is this bucket this catalog's? Of any generation: what a
+   * restored backup knows of and the bucket has not is gone all the same.
+   *
+   * @throws ForeignBucketError
+   */
+  async demandNamed(options: CallOptions = {}): Promise<void> {
+    const { catalogId } = await this.#dependencies.identity.read();
+    const found = await this.#load(options);
+    if (found === 'none') throw new ForeignBucketError(missing(this.markerKey));
+    if (found === 'unreadable') throw new ForeignBucketError(unreadable(this.markerKey));
+    if (found.catalogId !== catalogId) {
+      throw new ForeignBucketError(foreign(this.markerKey, found.catalogId, catalogId));
+    }
+  }
+
   /** The operator says that this catalog is the one. */
   async adopt(options: CallOptions = {}): Promise<void> {
     const identity = await this.#dependencies.identity.read();
@@ -93,9 +109,7 @@ export class BucketMarker {
   /** @returns the sentence that refuses; null when the marker is ours, or ours to write */
   async #problemWith(found: Found, identity: CatalogIdentity, options: CallOptions): Promise<string | null> {
     const key = this.markerKey;
-    if (found === 'unreadable') {
-      return `the marker ${key} cannot be read as one of tus-relay's: look at who wrote it. ${ADOPT}`;
-    }
+    if (found === 'unreadable') return unreadable(key);
     if (found === 'none') {
       if (identity.generation !== null) return missing(key);
       return (await this.#holdsUnknownObjects(options)) ? unclaimed(key) : null;
@@ -157,6 +171,10 @@ const ADOPT = 'If this catalog is the one that all objects under the prefix belo
 
 function missing(key: string): string {
   return `there is no marker ${key} in the bucket: check that S3_BUCKET and S3_KEY_PREFIX are those of this database. ${ADOPT}`;
+}
+
+function unreadable(key: string): string {
+  return `the marker ${key} cannot be read as one of tus-relay's: look at who wrote it. ${ADOPT}`;
 }
 
 function unclaimed(key: string): string {

@@ -13,6 +13,7 @@ import { isWholeObject, uploadObjectHeaders } from './object-headers.ts';
 import { CompletionMissingError, UploadCompletingError, UploadGoneError, UploadNotFoundError } from './relay-errors.ts';
 import { repairParts } from './repair.ts';
 import { withS3Retry } from './s3-retry.ts';
+import type { StorageEvidence } from './storage-canary.ts';
 import type { EndOfBytes } from './upload-ledger.ts';
 
 /** As for a writer: who has not seen the row for so long looks again before it signs a Complete. */
@@ -25,6 +26,7 @@ export interface CompleterDependencies {
   catalog: UploadCatalogPort;
   storage: ObjectStorage;
   clock: Clock;
+  evidence: Pick<StorageEvidence, 'assertHere'>;
   end: Pick<EndOfBytes, 'recordFinished'>;
   /** Called after the finishing transaction of this process. */
   onFinished?: (upload: UploadRecord) => void;
@@ -67,6 +69,7 @@ export class UploadCompleter {
   }
 
   async #run(uploadId: string, run: CompletionRun): Promise<UploadRecord> {
+    await this.#dependencies.evidence.assertHere();
     run.lookedMs = this.#dependencies.clock.now();
     const upload = await this.#getCompleting(uploadId);
     if (upload.state === 'finished') return upload;

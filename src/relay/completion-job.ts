@@ -1,10 +1,11 @@
-import type { Database, Trx } from '../catalog/database.ts';
+import type { Trx } from '../catalog/database.ts';
 import type { UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { JobEnqueuer } from '../pipeline/job-queue.ts';
 import { type JobData, QUEUES } from '../pipeline/queues.ts';
 import { S3Error } from '../s3/s3-errors.ts';
 import type { UploadCompleter } from './complete-upload.ts';
 import { CompletionMissingError, UploadGoneError } from './relay-errors.ts';
+import type { StorageEvidence } from './storage-canary.ts';
 
 /** The request that stored the last byte completes the upload itself; the job comes in when it could not. */
 const FIRST_TRY_AFTER_SECS = 15;
@@ -15,47 +16,50 @@ const REFUSED_FOR_GOOD = new Set(['EntityTooSmall', 'EntityTooLarge', 'InvalidPa
 
 /** In the transaction of the commit that stored the last byte. */
 export function enqueueCompletion(queue: JobEnqueuer, trx: Trx, uploadId: string, afterSecs = FIRST_TRY_AFTER_SECS) {
-  return queue.enqueue(trx, QUEUES.completeUpload, { uploadId }, { startAfterSecs: afterSecs });
+  return queue.enqueue(trx, QUEUES.uploadCompletion, { uploadId }, { startAfterSecs: afterSecs });
 }
 
 export interface CompletionJobDependencies {
   completer: Pick<UploadCompleter, 'completeAndRepair'>;
-  catalog: Pick<UploadCatalogPort, 'giveUpCompleting'>;
-  database: Database;
-  queue: JobEnqueuer;
+  catalog: Pick<UploadCatalogPort, 'giveUpCompleting' | 'noteCompletionTrouble'>;
+  evidence: Pick<StorageEvidence, 'demand'>;
+  /** COMPLETION_REFUSED_SECS: a completion that S3 has refused for so long is given up. */
+  giveUpRefusedSecs: number;
   /** Called when the upload has ended without an object: somebody has to know. */
   onGivenUp?: (uploadId: string, state: 'lost' | 'failed', error: Error) => void;
 }
 
 /** What throws is tried again by the queue, with back-off and without end. */
 export async function runCompletionJob(
-  job: JobData['complete-upload'],
+  { uploadId }: JobData['upload-completion'],
   dependencies: CompletionJobDependencies,
 ): Promise<void> {
-  const { completer, database, queue } = dependencies;
   try {
-    await completer.completeAndRepair(job.uploadId);
+    await dependencies.completer.completeAndRepair(uploadId);
   } catch (error) {
     if (error instanceof UploadGoneError) return;
-    if (error instanceof S3Error && error.outcome === 'refused' && REFUSED_FOR_GOOD.has(error.s3Code)) {
-      await giveUp(job.uploadId, 'failed', error, dependencies);
-    } else if (!(error instanceof CompletionMissingError)) {
-      throw error;
-    } else if (job.missedBefore === true) {
-      await giveUp(job.uploadId, 'lost', error, dependencies);
-    } else {
-      const again = { ...job, missedBefore: true };
-      const options = { startAfterSecs: LONGEST_COMPLETE_SECS };
-      await database.transaction((trx) => queue.enqueue(trx, QUEUES.completeUpload, again, options));
-    }
+    const state = await verdictOn(uploadId, error, dependencies);
+    if (state === null) throw error;
+    const { catalog, onGivenUp } = dependencies;
+    if (await catalog.giveUpCompleting(uploadId, state)) onGivenUp?.(uploadId, state, error as Error);
   }
 }
 
-async function giveUp(
+/** @returns what the upload has become; null: the completion is to be tried again */
+async function verdictOn(
   uploadId: string,
-  state: 'lost' | 'failed',
-  error: Error,
-  { catalog, onGivenUp }: CompletionJobDependencies,
-): Promise<void> {
-  if (await catalog.giveUpCompleting(uploadId, state)) onGivenUp?.(uploadId, state, error);
+  error: unknown,
+  { catalog, evidence, giveUpRefusedSecs }: CompletionJobDependencies,
+): Promise<'lost' | 'failed' | null> {
+  if (error instanceof CompletionMissingError) {
+    // Before it is noted: what another storage lacks says nothing about ours.
+    await evidence.demand();
+    const missingSecs = await catalog.noteCompletionTrouble(uploadId, 'missing');
+    return missingSecs !== null && missingSecs >= LONGEST_COMPLETE_SECS ? 'lost' : null;
+  }
+  if (!(error instanceof S3Error) || error.outcome !== 'refused' || error.retryable) return null;
+  await evidence.demand();
+  if (REFUSED_FOR_GOOD.has(error.s3Code)) return 'failed';
+  const refusedSecs = await catalog.noteCompletionTrouble(uploadId, 'refused');
+  return refusedSecs !== null && refusedSecs >= giveUpRefusedSecs ? 'failed' : null;
 }

@@ -12,6 +12,7 @@ import { S3Error } from '../s3/s3-errors.ts';
 import { type BucketMarker, ForeignBucketError } from './bucket-marker.ts';
 import type { DiscardWorker } from './discard-worker.ts';
 import { readObjectKey, uploadsPrefix } from './listed-key.ts';
+import type { StorageCanary } from './storage-canary.ts';
 
 const MIN_AGE_MS = 24 * 3_600_000;
 /** Keys that a report names; it counts the others. */
@@ -45,6 +46,7 @@ export interface DeepSweeperDependencies {
     'findUnknownObjects' | 'discardUnknownObjects' | 'findUnknownMultiparts' | 'discardUnknownMultiparts'
   >;
   marker: Pick<BucketMarker, 'keep' | 'demandOurs' | 'adopt'>;
+  canary: Pick<StorageCanary, 'adopt'>;
   storage: Pick<ObjectStorage, 'listObjects'> & MultipartPrefixLister;
   discards: Pick<DiscardWorker, 'removeUndone'>;
   keyPrefix: string;
@@ -85,10 +87,13 @@ export class DeepSweeper {
   }
 
   async #refusal({ dryRun, adopt }: DeepSweepWish, options: CallOptions): Promise<string | null> {
-    const { marker } = this.#dependencies;
+    const { marker, canary } = this.#dependencies;
     try {
       if (adopt) {
-        if (!dryRun) await marker.adopt(options);
+        if (dryRun) return null;
+        await marker.adopt(options);
+        // This is the storage from now on: what it lacks is gone.
+        await canary.adopt(options);
         return null;
       }
       if (!dryRun) await marker.keep(options);

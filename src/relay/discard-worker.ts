@@ -6,6 +6,7 @@ import type { Discard, DiscardCatalogPort } from '../catalog/discard-catalog.ts'
 import { UnavailableError } from '../errors.ts';
 import type { CallOptions, ObjectStorage } from '../s3/object-storage.ts';
 import { S3Error } from '../s3/s3-errors.ts';
+import { StorageElsewhereError, type StorageEvidence } from './storage-canary.ts';
 
 const BATCH = 500;
 /** Batches of one turn after a kick. */
@@ -19,6 +20,14 @@ type Remover = Pick<
   ObjectStorage,
   'deleteObjects' | 'abortMultipartUpload' | 'listParts' | 'listMultipartUploads' | 'listObjects'
 >;
+
+/** Plain objects are deleted all the time, after almost each part: they do with evidence of a minute ago. */
+const EVIDENCE_LASTS_MS = 60_000;
+
+/** Is it settled, too, when S3 says that there is nothing? */
+function mayBelieve({ scope, s3UploadId }: Discard): boolean {
+  return scope !== 'object' || s3UploadId !== null;
+}
 
 /** What one turn has done. */
 export interface DiscardTurn {
@@ -43,15 +52,22 @@ interface DiscardWork {
 export class DiscardWorker {
   readonly #discards: DiscardCatalogPort;
   readonly #storage: Remover;
+  readonly #evidence: Pick<StorageEvidence, 'demand'>;
   readonly #onFailure: (error: unknown) => void;
   readonly #stop = new AbortController();
   #running: Promise<void> | null = null;
   #kickedAgain = false;
 
   /** @param onFailure called once for a turn after a kick in which something went wrong; the catalog keeps what is left */
-  constructor(discards: DiscardCatalogPort, storage: Remover, onFailure: (error: unknown) => void) {
+  constructor(
+    discards: DiscardCatalogPort,
+    storage: Remover,
+    evidence: Pick<StorageEvidence, 'demand'>,
+    onFailure: (error: unknown) => void,
+  ) {
     this.#discards = discards;
     this.#storage = storage;
+    this.#evidence = evidence;
     this.#onFailure = onFailure;
   }
 
@@ -111,7 +127,8 @@ export class DiscardWorker {
         more = turn.more && turn.removed > 0;
       }
     } catch (error) {
-      if (!this.#stop.signal.aborted) this.#onFailure(error);
+      // That it is another storage has been told, and the sweeper comes back to what is left.
+      if (!this.#stop.signal.aborted && !(error instanceof StorageElsewhereError)) this.#onFailure(error);
     }
   }
 
@@ -128,7 +145,11 @@ export class DiscardWorker {
     for (let batch = 0; batch < maxBatches; batch += 1) {
       if (signal.aborted) return { removed, failure: tally.failure, more: true };
       const discards = await work.find();
+      if (discards.length === 0) return { removed, failure: tally.failure, more: false };
+      await this.#evidence.demand(EVIDENCE_LASTS_MS, { signal });
       const { gone, left } = await this.#remove(discards, tally, signal);
+      // Behind the answers: "there is no such upload" may have come from another storage since.
+      if (gone.length > 0 && discards.some(mayBelieve)) await this.#evidence.demand(0, { signal });
       await work.settle(gone);
       await this.#discards.postpone(left);
       removed += gone.length;

@@ -22,6 +22,7 @@ import type { UploadRecord } from '../catalog/upload-record.ts';
 import { detectType, TYPE_HEAD_BYTES } from '../pipeline/detect-type.ts';
 import type { CallOptions, ObjectStorage, StoredObject } from '../s3/object-storage.ts';
 import { isWholeObject } from './object-headers.ts';
+import type { StorageEvidence } from './storage-canary.ts';
 import type { EndOfBytes } from './upload-ledger.ts';
 
 /** Questions to S3 that are under way at once. */
@@ -31,6 +32,8 @@ export interface ExpirerDependencies {
   database: Database;
   expiry: Pick<ExpiryCatalog, 'findOverdue' | 'expire' | 'adopt'>;
   storage: Pick<ObjectStorage, 'headObject' | 'getObject'>;
+  /** That an object is not there is believed only of the storage that it would have been written to. */
+  evidence: Pick<StorageEvidence, 'demand'>;
   end: Pick<EndOfBytes, 'recordFinished'>;
   /** Called when an upload that was to expire has been finished, since its object was there. */
   onAdopted?: (upload: UploadRecord) => void;
@@ -56,7 +59,7 @@ export class UploadExpirer {
 
   /**
    * @param exceptIds those that S3 could not be asked about a moment ago
-   * @throws DatabaseUnavailableError: what has been ended until then has ended
+   * @throws DatabaseUnavailableError, StorageElsewhereError: what has been ended until then has ended
    */
   async endBatch(limit: number, exceptIds: readonly string[], options: CallOptions): Promise<ExpiryBatch> {
     const overdue = await this.#dependencies.expiry.findOverdue(limit, exceptIds);
@@ -81,6 +84,7 @@ export class UploadExpirer {
         }
       }
     }
+    if (absent.length > 0) await this.#dependencies.evidence.demand(0, options);
     batch.expired = await this.#dependencies.expiry.expire(absent);
     return batch;
   }

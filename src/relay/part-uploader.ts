@@ -6,23 +6,28 @@
 
 import type { CommittedPart } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
+import { UnavailableError } from '../errors.ts';
 import { detectType, TYPE_HEAD_BYTES } from '../pipeline/detect-type.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 import { S3Error } from '../s3/s3-errors.ts';
 import type { Clock } from './clock.ts';
 import type { HeldPayload } from './held-payload.ts';
-import { isWholeObject, uploadObjectHeaders } from './object-headers.ts';
-import { UploadGoneError } from './relay-errors.ts';
+import { giveUpIfLost } from './lost-upload.ts';
+import { uploadObjectHeaders } from './object-headers.ts';
 import { withS3Retry } from './s3-retry.ts';
+import type { StorageEvidence } from './storage-canary.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 
 /** Parts of one request that may be on their way to S3 at once: enough to hide S3's latency behind the client's. */
 export const PARTS_AHEAD = 4;
+/** How often a part is sent to a multipart upload that S3 denies and then lists. */
+const MAX_CONTRADICTIONS = 3;
 
 export class PartUploader {
   readonly #ledger: UploadLedger;
   readonly #storage: ObjectStorage;
   readonly #clock: Clock;
+  readonly #evidence: Pick<StorageEvidence, 'demand'>;
   readonly #onCommitted: (upload: UploadRecord) => void;
   readonly #inFlight = new Set<Promise<void>>();
   /** Ends when everything handed in so far is committed; rejects with the first failure. */
@@ -33,11 +38,13 @@ export class PartUploader {
     ledger: UploadLedger,
     storage: ObjectStorage,
     clock: Clock,
+    evidence: Pick<StorageEvidence, 'demand'>,
     onCommitted: (upload: UploadRecord) => void = () => {},
   ) {
     this.#ledger = ledger;
     this.#storage = storage;
     this.#clock = clock;
+    this.#evidence = evidence;
     this.#onCommitted = onCommitted;
   }
 
@@ -123,28 +130,29 @@ export class PartUploader {
   async #uploadPart(partNumber: number, payload: HeldPayload): Promise<string> {
     const { objectKey } = this.#ledger.upload;
     const s3UploadId = this.#ledger.upload.s3UploadId as string;
-    try {
-      const { etag } = await ledgerWrite(this.#ledger, this.#clock, () =>
-        this.#storage.uploadPart(objectKey, s3UploadId, partNumber, payload),
-      );
-      return etag;
-    } catch (error) {
-      if (!(error instanceof S3Error) || error.s3Code !== 'NoSuchUpload') throw error;
-      // Asked once more, in another way: this ends the upload for good.
-      const parts = await withS3Retry(this.#clock, () => this.#storage.listParts(objectKey, s3UploadId));
-      if (parts === null) await this.#giveUp();
-      throw error;
+    for (let tries = 1; ; tries += 1) {
+      try {
+        const { etag } = await ledgerWrite(this.#ledger, this.#clock, () =>
+          this.#storage.uploadPart(objectKey, s3UploadId, partNumber, payload),
+        );
+        return etag;
+      } catch (error) {
+        if (!(error instanceof S3Error) || error.s3Code !== 'NoSuchUpload') throw error;
+        await this.#giveUpIfLost(objectKey, s3UploadId);
+        // S3 has it after all.
+        if (tries < MAX_CONTRADICTIONS) continue;
+        throw new UnavailableError('storage', 'S3 lists the multipart upload and takes no part of it', {
+          cause: error,
+        });
+      }
     }
   }
 
-  /** @throws UploadGoneError */
-  async #giveUp(): Promise<never> {
-    const { upload } = this.#ledger;
-    const object = await withS3Retry(this.#clock, () => this.#storage.headObject(upload.objectKey));
-    if (object === null || !isWholeObject(object, upload)) return this.#ledger.giveUp();
-    // The database is older than the bucket, which has the finished object: nothing of it may become a discard. The
-    // sweeper finishes the upload when it expires (expire-uploads.ts).
-    throw new UploadGoneError(upload.uploadId, 'was completed before the database was restored');
+  #giveUpIfLost(objectKey: string, s3UploadId: string): Promise<void> {
+    return giveUpIfLost(this.#ledger, this.#storage, this.#clock, this.#evidence, async () => {
+      const parts = await withS3Retry(this.#clock, () => this.#storage.listParts(objectKey, s3UploadId));
+      return parts === null ? 'its multipart upload is not there' : null;
+    });
   }
 }
 

@@ -10,11 +10,16 @@ export class UploadNotFoundError extends RelayError {
 
 /** It was there, and is not any more: expired, or removed by the storage's own rules. */
 export class UploadGoneError extends RelayError {
-  override readonly name = 'UploadGoneError';
+  override readonly name: string = 'UploadGoneError';
 
   constructor(uploadId: string, why: string) {
     super('upload_gone', 410, `upload ${uploadId} ${why}`);
   }
+}
+
+/** The storage has lost what the catalog had promised: said once, by whoever ended the upload. */
+export class UploadLostError extends UploadGoneError {
+  override readonly name = 'UploadLostError';
 }
 
 export class OffsetMismatchError extends RelayError {

@@ -5,6 +5,7 @@ import { type BucketMarker, ForeignBucketError } from './bucket-marker.ts';
 import { enqueueCompletion } from './completion-job.ts';
 import type { DiscardTurn, DiscardWorker } from './discard-worker.ts';
 import type { UploadExpirer } from './expire-uploads.ts';
+import { type StorageCanary, StorageElsewhereError } from './storage-canary.ts';
 
 /** Rows of one statement. */
 const BATCH = 100;
@@ -34,6 +35,7 @@ export interface SweeperDependencies {
   queue: JobEnqueuer;
   discards: Pick<DiscardWorker, 'removeUndone' | 'recheck'>;
   marker: Pick<BucketMarker, 'keep'>;
+  canary: Pick<StorageCanary, 'keep'>;
   onFailure: (error: unknown) => void;
   /** Called after a turn of the timer that found something to do. */
   onSwept?: (counts: SweepCounts) => void;
@@ -113,7 +115,10 @@ export class Sweeper {
   #turnOfTimer(): void {
     this.#lastTurnOfTimer = this.#turn()
       .then(async ({ counts, failures }) => {
-        for (const failure of failures) this.#dependencies.onFailure(failure);
+        // That it is another storage has been told when it was found, and is not told at each turn.
+        for (const failure of failures) {
+          if (!(failure instanceof StorageElsewhereError)) this.#dependencies.onFailure(failure);
+        }
         if (KINDS.some((kind) => counts[kind] > 0)) this.#dependencies.onSwept?.(counts);
         await this.#keepMarker();
       })
@@ -203,10 +208,11 @@ export class Sweeper {
   async #keepMarker(): Promise<void> {
     if (performance.now() < this.#nextMarkerMs || this.#stop.signal.aborted) return;
     try {
+      await this.#dependencies.canary.keep({ signal: this.#stop.signal });
       await this.#dependencies.marker.keep({ signal: this.#stop.signal });
       this.#nextMarkerMs = performance.now() + MARKER_TURN_MS;
     } catch (error) {
-      if (this.#stop.signal.aborted) return;
+      if (this.#stop.signal.aborted || error instanceof StorageElsewhereError) return;
       if (error instanceof ForeignBucketError) this.#nextMarkerMs = performance.now() + FOREIGN_TURN_MS;
       throw error;
     }

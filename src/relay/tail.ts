@@ -26,11 +26,14 @@ export function segmentKey(objectKey: string, token: string, sequence: number): 
 }
 
 /** The bucket does not hold what the catalog says it holds. */
-export class TailDamagedError extends RelayError {
+export class TailDamagedError extends Error {
   override readonly name = 'TailDamagedError';
+  /** What is wrong, without the upload's name. */
+  readonly what: string;
 
-  constructor(uploadId: string, message: string) {
-    super('upload_damaged', 500, `upload ${uploadId}: ${message}`);
+  constructor(uploadId: string, what: string) {
+    super(`upload ${uploadId}: ${what}`);
+    this.what = what;
   }
 }
 

@@ -13,7 +13,7 @@ import type { CommittedPart, Step, TailSegment, UploadCatalogPort } from '../cat
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import type { FinishedUpload } from '../pipeline/finish.ts';
 import type { Clock } from './clock.ts';
-import { UploadGoneError, WriterFencedError } from './relay-errors.ts';
+import { UploadLostError, WriterFencedError } from './relay-errors.ts';
 
 /** A writer whose last look at the row is older than this looks again before it sends anything to S3. */
 const LOOK_AGAIN_MS = 60_000;
@@ -197,13 +197,18 @@ export class UploadLedger {
     } else if (!this.#catalogFailed) await this.#catalog.resign(held);
   }
 
-  /** The provider has removed the multipart upload: nobody can go on. @throws UploadGoneError, WriterFencedError */
-  async giveUp(): Promise<never> {
+  /**
+   * The storage has lost bytes of the upload: nobody can go on. To be called by {@link giveUpIfLost} alone.
+   *
+   * @param what is missing, as the error says it
+   * @throws UploadLostError, WriterFencedError
+   */
+  async giveUp(what: string): Promise<never> {
     const { uploadId } = this.#upload;
     await this.#apply(() => this.#catalog.giveUpOpen({ uploadId, token: this.token }));
     this.#ended = true;
     this.#gone = true;
-    throw new UploadGoneError(uploadId, 'was removed by the storage');
+    throw new UploadLostError(uploadId, `was removed by the storage: ${what}`);
   }
 
   #isCleanBut(unnamed: number): boolean {

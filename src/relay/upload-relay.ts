@@ -25,9 +25,11 @@ import {
   OffsetMismatchError,
   UploadCompletingError,
   UploadGoneError,
+  UploadLostError,
   UploadNotFoundError,
   UploadSizeExceededError,
 } from './relay-errors.ts';
+import type { StorageEvidence } from './storage-canary.ts';
 import type { TailMemory } from './tail-memory.ts';
 import { newUploadCounters } from './upload-counters.ts';
 import { type EndOfBytes, UploadLedger } from './upload-ledger.ts';
@@ -60,6 +62,7 @@ export interface RelayDependencies {
   storage: ObjectStorage;
   completer: UploadCompleter;
   discards: DiscardWorker;
+  evidence: StorageEvidence;
   /** Told of progress and of finished uploads; of other ends the catalog tells. */
   events: Pick<EventBus, 'publish'>;
   end: EndOfBytes;
@@ -69,6 +72,8 @@ export interface RelayDependencies {
   tails: TailMemory;
   /** Do all nodes wait for one another's requests now? False while Redis is lost. */
   isLockShared: () => boolean;
+  /** Called when a request has found that the storage has lost an upload, which has ended with that. */
+  onLost: (uploadId: string, error: UploadLostError) => void;
 }
 
 export interface RequestBody {
@@ -147,6 +152,7 @@ export class UploadRelay {
       ((body.declaredBytes ?? 0) > (lengthBytes ?? maxUploadBytes) ||
         (lengthBytes === 0 && (await hasBytes(body, this.settings.idleBodyMs))));
     if (isTooMuch) throw new UploadSizeExceededError('that this request creates', lengthBytes ?? maxUploadBytes);
+    if (body !== null || lengthBytes === 0) await this.#dependencies.evidence.assertHere();
     const writes = body !== null && lengthBytes !== 0;
     const newUpload = {
       uploadId: request.uploadId ?? randomUUID(),
@@ -192,6 +198,7 @@ export class UploadRelay {
     if (declaredLengthBytes !== null && declaredLengthBytes > maxUploadBytes) {
       throw new UploadTooLargeError(declaredLengthBytes, maxUploadBytes);
     }
+    await this.#dependencies.evidence.assertHere();
     const claimed = await this.#claim(request);
     if (claimed === null) return { upload: await this.#explainRefusedClaim(request), bodyEnd: 'complete' };
     return this.#append(claimed, body);
@@ -224,6 +231,8 @@ export class UploadRelay {
   async look(uploadId: string): Promise<UploadRecord> {
     const upload = await this.#find(uploadId);
     this.#assertAlive(upload);
+    if (upload.state === 'finished') return upload;
+    await this.#dependencies.evidence.assertHere();
     if (upload.state !== 'completing') return upload;
     return this.#complete(upload);
   }
@@ -257,7 +266,7 @@ export class UploadRelay {
   }
 
   async #append({ upload: claimed, claimedAtMs }: ClaimedUpload, body: RequestBody): Promise<Appended> {
-    const { database, catalog, clock, storage, end, completer, discards, budget, tails, isLockShared } =
+    const { database, catalog, clock, storage, evidence, end, completer, discards, budget, tails, isLockShared } =
       this.#dependencies;
     const ledger = new UploadLedger(database, catalog, clock, claimed, claimedAtMs);
     const { lengthBytes, offsetBytes, partBytes } = claimed;
@@ -273,7 +282,7 @@ export class UploadRelay {
     try {
       if (tailBytes(offsetBytes, partBytes) > 0) tail = await catalog.findTail(claimed.uploadId);
       bodyEnd = await appendToUpload(ledger, tail, reader, {
-        ...{ storage, clock, budget, tails, end },
+        ...{ storage, clock, evidence, budget, tails, end },
         maxUploadBytes: this.settings.maxUploadBytes,
         maxParts: this.settings.maxParts,
         onCommitted: (upload) => {
@@ -282,6 +291,9 @@ export class UploadRelay {
           this.#publishProgress(upload);
         },
       });
+    } catch (error) {
+      if (error instanceof UploadLostError) this.#dependencies.onLost(claimed.uploadId, error);
+      throw error;
     } finally {
       await heartbeat.stop();
       // Should the catalog be away, the token stays: the next claim then treats this writer as one that may still send.

@@ -28,7 +28,6 @@ export const TUS_CODES: Readonly<Record<string, string>> = {
   upload_unfinished: 'ERR_UPLOAD_NOT_FINISHED',
   upload_too_large: 'ERR_MAX_SIZE_EXCEEDED',
   upload_size_exceeded: 'ERR_UPLOAD_SIZE_EXCEEDED',
-  upload_damaged: 'ERR_UPLOAD_DAMAGED',
   offset_mismatch: 'ERR_MISMATCHED_OFFSET',
   invalid_offset: 'ERR_INVALID_OFFSET',
   invalid_upload_length: 'ERR_INVALID_UPLOAD_LENGTH',

@@ -6,6 +6,7 @@ import type { Database } from '../../src/catalog/database.ts';
 import { DatabaseUnavailableError } from '../../src/catalog/database-errors.ts';
 import { createJobQueue, type JobQueue } from '../../src/pipeline/job-queue.ts';
 import { QUEUES, type QueueName } from '../../src/pipeline/queues.ts';
+import { eventually } from '../support/eventually.ts';
 import { forEachTestDatabase } from '../support/test-database.ts';
 
 interface JobRow {
@@ -80,11 +81,11 @@ forEachTestDatabase((kind, open) => {
 
   test(`${kind}: a job that is to wait is not run before its time`, async (t) => {
     const { database, queue } = await setUp(t);
-    await queue.enqueue(database.db, QUEUES.completeUpload, { uploadId: randomUUID() }, { startAfterSecs: 3600 });
+    await queue.enqueue(database.db, QUEUES.uploadCompletion, { uploadId: randomUUID() }, { startAfterSecs: 3600 });
     const now = randomUUID();
-    await queue.enqueue(database.db, QUEUES.completeUpload, { uploadId: now });
-    assert.deepEqual(await runUntil(queue, QUEUES.completeUpload, 1), [{ uploadId: now }]);
-    const [waiting] = (await jobsIn(database, QUEUES.completeUpload)).filter((row) => row.state === 'created');
+    await queue.enqueue(database.db, QUEUES.uploadCompletion, { uploadId: now });
+    assert.deepEqual(await runUntil(queue, QUEUES.uploadCompletion, 1), [{ uploadId: now }]);
+    const [waiting] = (await jobsIn(database, QUEUES.uploadCompletion)).filter((row) => row.state === 'created');
     assert.ok((waiting?.waits_secs ?? 0) > 3000);
   });
 
@@ -121,10 +122,10 @@ forEachTestDatabase((kind, open) => {
 
   test(`${kind}: completing goes on without end, at most a minute apart`, async (t) => {
     const { database, queue } = await setUp(t);
-    await queue.enqueue(database.db, QUEUES.completeUpload, { uploadId: randomUUID() });
+    await queue.enqueue(database.db, QUEUES.uploadCompletion, { uploadId: randomUUID() });
     await sql`UPDATE pgboss.job SET retry_count = 1000000`.execute(database.db);
-    await runUntil(queue, QUEUES.completeUpload, 1, new Error('S3 is away'));
-    const [row] = await jobsIn(database, QUEUES.completeUpload);
+    await runUntil(queue, QUEUES.uploadCompletion, 1, new Error('S3 is away'));
+    const [row] = await jobsIn(database, QUEUES.uploadCompletion);
     assert.equal(row?.state, 'retry');
     assert.equal(row?.retry_count, 1_000_000);
     assert.ok((row?.waits_secs ?? 0) > 20 && (row?.waits_secs ?? 0) <= 60, String(row?.waits_secs));
@@ -173,19 +174,42 @@ forEachTestDatabase((kind, open) => {
     assert.deepEqual(countsWhileRunning, [2, 3]);
   });
 
-  test(`${kind}: a completion that is running may plan its own next one, and only one`, async (t) => {
+  test(`${kind}: an upload has one unfinished completion job, ever: waiting, running, or waiting for its next try`, async (t) => {
     const { database, queue } = await setUp(t);
     const data = { uploadId: randomUUID() };
-    const enqueue = () => queue.enqueue(database.db, QUEUES.completeUpload, data, { startAfterSecs: 300 });
-    await queue.enqueue(database.db, QUEUES.completeUpload, data);
-    await queue.enqueue(database.db, QUEUES.completeUpload, data);
-    assert.equal((await jobsIn(database, QUEUES.completeUpload)).length, 1);
-    await runUntil(queue, QUEUES.completeUpload, 1, null, async () => {
+    const enqueue = () => queue.enqueue(database.db, QUEUES.uploadCompletion, data);
+    const count = async () => (await jobsIn(database, QUEUES.uploadCompletion)).length;
+    await enqueue();
+    await enqueue();
+    assert.equal(await count(), 1);
+    await runUntil(queue, QUEUES.uploadCompletion, 1, new Error('S3 says no'), async () => {
       await enqueue();
-      await enqueue();
+      assert.equal(await count(), 1, 'while it runs');
     });
-    const rows = await jobsIn(database, QUEUES.completeUpload);
-    assert.deepEqual(rows.map((row) => row.state).sort(), ['completed', 'created']);
+    await eventually('it waits for its next try', async () => {
+      const [row] = await jobsIn(database, QUEUES.uploadCompletion);
+      return row?.state === 'retry' || undefined;
+    });
+    // As the sweeper does at each of its turns.
+    for (let turn = 0; turn < 5; turn += 1) await enqueue();
+    assert.equal(await count(), 1);
+  });
+
+  test(`${kind}: what an earlier version has left in its queue is dropped at the start`, async (t) => {
+    const { database, queue } = await setUp(t);
+    await sql`SELECT pgboss.create_queue('complete-upload', '{"policy": "short"}'::jsonb)`.execute(database.db);
+    await sql`INSERT INTO pgboss.job (name, data, state) VALUES
+      ('complete-upload', '{}', 'created'), ('complete-upload', '{}', 'retry'), ('complete-upload', '{}', 'active')`.execute(
+      database.db,
+    );
+    await queue.stop();
+    const next = createJobQueue(database, { log: { warn: () => {} } });
+    t.after(() => next.stop());
+    await next.start();
+    const { rows } = await sql<{ state: string }>`
+      SELECT state FROM pgboss.job WHERE name = 'complete-upload'`.execute(database.db);
+    // With PGlite nobody else can be running it.
+    assert.deepEqual(rows, kind === 'pglite' ? [] : [{ state: 'active' }]);
   });
 
   test(`${kind}: stopping waits for the job that is running, and takes no other`, async (t) => {

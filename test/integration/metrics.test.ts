@@ -43,7 +43,7 @@ test('a server tells what it did: uploads, bytes, calls to S3, requests, buffers
   assert.equal(seen.find('tus_relay_uploads{state="open"}'), 1);
   assert.equal(seen.find('tus_relay_uploads{state="terminated"}'), 1);
   assert.equal(seen.find('tus_relay_uploads{state="completing"}'), 0);
-  assert.notEqual(seen.find('tus_relay_jobs{queue="complete-upload",state="ready"}'), undefined);
+  assert.notEqual(seen.find('tus_relay_jobs{queue="upload-completion",state="ready"}'), undefined);
   assert.ok((seen.find('process_resident_memory_bytes') ?? 0) > 0);
   for (const url of [first, second]) {
     assert.ok(!seen.text.includes(url.split('/').at(-1) ?? ''), 'ids are nobody’s business');

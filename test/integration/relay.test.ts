@@ -13,9 +13,9 @@ import {
   UploadSizeExceededError,
   WriterFencedError,
 } from '../../src/relay/relay-errors.ts';
-import { MAX_TAIL_SEGMENTS, TailDamagedError } from '../../src/relay/tail.ts';
+import { MAX_TAIL_SEGMENTS } from '../../src/relay/tail.ts';
 import { eventually } from '../support/eventually.ts';
-import { bodyOf, patternBytes, startNode, startTestRelay } from '../support/test-relay.ts';
+import { bodyOf, completionParts, patternBytes, startNode, startTestRelay } from '../support/test-relay.ts';
 
 type TestRelay = Awaited<ReturnType<typeof startTestRelay>>;
 
@@ -71,7 +71,7 @@ test('n parts in one request take n + 2 requests to S3', async (t) => {
   assert.ok((await storedBytes(relay, uploadId))?.equals(content));
   assert.deepEqual(
     relay.jobs.map((job) => job.queue),
-    ['complete-upload'],
+    ['upload-completion'],
   );
   await assertOnlyObjects(relay, [uploadId]);
 });
@@ -348,7 +348,7 @@ test('the job finishes a completion without the client, and finds nothing to do 
   relay.storage.fate = (call) => (call.operation === 'CompleteMultipartUpload' ? { kind: 'fail' } : { kind: 'ok' });
   await assert.rejects(patch(relay, uploadId, 0, patternBytes(2_500)), /InternalError/);
   relay.storage.fate = () => ({ kind: 'ok' });
-  const run = () => runCompletionJob({ uploadId }, relay);
+  const run = () => runCompletionJob({ uploadId }, completionParts(relay));
   await run();
   await run();
   assert.deepEqual(relay.finished, [uploadId]);
@@ -368,24 +368,6 @@ test('two nodes that complete at one time record the file once', async (t) => {
     ['finished', 'finished'],
   );
   assert.deepEqual([...relay.finished, ...other.finished], [uploadId]);
-});
-
-test('a multipart upload that the provider removed is lost only when it is missing twice', async (t) => {
-  const relay = await startTestRelay(t);
-  const uploadId = await create(relay, 2_500);
-  relay.storage.fate = (call) => (call.operation === 'CompleteMultipartUpload' ? { kind: 'fail' } : { kind: 'ok' });
-  await assert.rejects(patch(relay, uploadId, 0, patternBytes(2_500)), /InternalError/);
-  relay.storage.fate = () => ({ kind: 'ok' });
-  relay.storage.multiparts.clear();
-  relay.jobs.length = 0;
-  const run = (missedBefore?: boolean) =>
-    runCompletionJob({ uploadId, ...(missedBefore === undefined ? {} : { missedBefore }) }, relay);
-  await run();
-  assert.equal((await relay.catalog.find(uploadId))?.state, 'completing');
-  assert.deepEqual(relay.jobs, [{ queue: 'complete-upload', data: { uploadId, missedBefore: true } }]);
-  await run(true);
-  await assert.rejects(relay.relay.look(uploadId), UploadGoneError);
-  await run(true);
 });
 
 test('a writer whose multipart upload the provider removed is told so, however many parts it has on their way', async (t) => {
@@ -510,15 +492,6 @@ test('a segment never gets the key of one before it, whose discard would take it
   await patch({ ...relay, ...startNode(relay.database, relay.storage) }, uploadId, 1_700, content.subarray(1_700));
   assert.ok((await storedBytes(relay, uploadId))?.equals(content));
   await assertOnlyObjects(relay, [uploadId]);
-});
-
-test('a tail that is not in the bucket is damage', async (t) => {
-  const relay = await startTestRelay(t);
-  const uploadId = await create(relay, 900);
-  await patch(relay, uploadId, 0, patternBytes(300));
-  relay.storage.objects.clear();
-  const other = { ...relay, ...startNode(relay.database, relay.storage) };
-  await assert.rejects(patch(other, uploadId, 300, patternBytes(600)), TailDamagedError);
 });
 
 test('terminating takes everything out of the bucket, and stays true', async (t) => {

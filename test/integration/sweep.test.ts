@@ -70,7 +70,7 @@ test('a completion that nobody carries on is given to the queue', async (t) => {
   assert.equal((await node.sweeper.sweep()).counts.completionsResumed, 0, 'its own job has its minute first');
   await sql`UPDATE uploads SET writer_seen_at = now() - interval '61 seconds'`.execute(node.database.db);
   assert.equal((await node.sweeper.sweep()).counts.completionsResumed, 1);
-  assert.deepEqual(node.jobs, [{ queue: 'complete-upload', data: { uploadId } }]);
+  assert.deepEqual(node.jobs, [{ queue: 'upload-completion', data: { uploadId } }]);
 });
 
 test('a step that fails keeps no other from its work', async (t) => {

@@ -11,7 +11,7 @@ export class MemoryJobQueue implements JobEnqueuer {
     this.#database = database;
   }
 
-  /** Policy 'short', as queues.ts has it for the queues of the relay: dropped while another one waits for its first try. */
+  /** Policy 'exclusive', as queues.ts has it for completions: dropped while another one waits or runs. */
   enqueue<Q extends QueueName>(
     handle: Trx | Db,
     queue: Q,
@@ -21,10 +21,7 @@ export class MemoryJobQueue implements JobEnqueuer {
     const { now } = this.#database.server;
     return this.#database.write(handle, `enqueue ${queue}`, (tables) => {
       const key = keyOf(data);
-      const waits = [...tables.jobs.values()].some(
-        (job) => job.queue === queue && job.state === 'waiting' && job.attempt === 0 && keyOf(job.data) === key,
-      );
-      if (waits) return;
+      if ([...tables.jobs.values()].some((job) => job.queue === queue && keyOf(job.data) === key)) return;
       tables.serial += 1;
       tables.jobs.set(tables.serial, {
         jobId: tables.serial,

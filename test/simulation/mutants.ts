@@ -78,8 +78,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'missing once is lost',
     file: 'src/relay/completion-job.ts',
-    find: 'job.missedBefore === true',
-    replace: 'job.missedBefore !== false',
+    find: 'missingSecs >= LONGEST_COMPLETE_SECS',
+    replace: 'missingSecs >= 0',
+  },
+  {
+    name: 'an open upload is lost without evidence that the storage is ours',
+    file: 'src/relay/lost-upload.ts',
+    find: '    await evidence.demand();\n',
+    replace: '',
   },
   {
     name: 'parts are committed as they come',

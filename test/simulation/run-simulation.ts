@@ -23,6 +23,8 @@ const REST_STEPS = 20_000;
 /** After its heartbeat has been missed, a job of a killed process goes back to the queue. */
 const JOB_LOST_AFTER_MS = 30_000;
 const SWEEP_EVERY_MS = 30_000;
+/** Away, back and away again; the rest begins with our storage. One that moves for every question deceives everybody. */
+const MAX_MOVES = 3;
 /** A suspended machine: longer than anything that the store waits for. */
 const LONGEST_PAUSE_MS = 4 * 3_600_000;
 
@@ -122,6 +124,14 @@ class Simulation {
   /** The creation itself goes well: without a row there is nothing to look at. Its body may meet trouble. */
   async #create(): Promise<void> {
     const { lengthBytes, isDeferred, createsWithBody } = this.#scenario;
+    const [first] = this.#nodes;
+    let isKept = false;
+    void first
+      ?.serve(null, () => first.canary.keep())
+      .then(() => {
+        isKept = true;
+      });
+    await this.#stepUntil(() => isKept, 100);
     const creator = this.#client('creator', 0);
     const creating = this.#alive(creator.create(isDeferred ? null : lengthBytes, createsWithBody));
     await this.#stepUntil(() => this.#row !== undefined, 100);
@@ -135,12 +145,17 @@ class Simulation {
     this.#faults = this.#scenario.faults;
     const all = Array.from({ length: clients }, (_, i) => this.#client(`client${i}`, i % contents));
     for (const client of all) void this.#alive(client.live(requestsPerClient));
+    let moves = 0;
     for (let step = 0; step < TROUBLE_STEPS && this.#clientsAlive > 0; step += 1) {
       if (random.chance(kill)) this.#kill();
       if (random.chance(pause)) this.#pause();
       if (random.chance(sweep)) this.#sweep();
       if (random.chance(terminate)) void this.#alive((all[0] as SimulatedClient).terminate());
       if (random.chance(this.#providerRemoves)) this.#removeAsProvider();
+      if (moves < MAX_MOVES && random.chance(this.#scenario.elsewhere)) {
+        moves += 1;
+        this.#moveStorage(!this.#bucket.isElsewhere);
+      }
       this.#runDueJobs();
       if (!(await this.#step())) break;
     }
@@ -169,6 +184,11 @@ class Simulation {
     this.#scheduler.say('PROVIDER removes the multipart upload');
     this.#history.providerRemoved = true;
     for (const [s3UploadId] of ours) this.#bucket.multiparts.delete(s3UploadId);
+  }
+
+  #moveStorage(isElsewhere: boolean): void {
+    this.#scheduler.say(isElsewhere ? 'S3 is ANOTHER STORAGE' : 'S3 is our storage');
+    this.#bucket.isElsewhere = isElsewhere;
   }
 
   #sweep(): void {
@@ -225,6 +245,7 @@ class Simulation {
   async #rest(): Promise<void> {
     const { random } = this.#scheduler;
     this.#faults = NO_FAULTS;
+    this.#moveStorage(false);
     this.#scheduler.jumpChance = 0;
     this.#scheduler.say('no more faults');
     // Where all of them sleep, somebody starts another one.

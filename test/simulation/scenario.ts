@@ -34,6 +34,8 @@ export interface Scenario {
   terminate: number;
   /** The provider's own rule removes the multipart upload in this run. */
   providerRemoves: number;
+  /** S3 becomes another one, which has nothing of ours, or is ours again. */
+  elsewhere: number;
   /** After the faults a client comes back and brings the upload to its end. */
   finishes: boolean;
 }
@@ -113,6 +115,7 @@ export function scenarioOf(seed: number): Scenario {
     sweep: rate(0.002, 0.01),
     terminate: random.pick([0, 0, 0, 0, 0.002, 0.01]),
     providerRemoves: random.pick([0, 0, 0, 0, 0, 0, 0, 0.01]),
+    elsewhere: random.pick([0, 0, 0, 0, 0.005, 0.02]),
     finishes: random.chance(0.75),
   };
 }

@@ -8,10 +8,12 @@ import { type CompletionJobDependencies, enqueueCompletion, runCompletionJob } f
 import { DiscardWorker } from '../../src/relay/discard-worker.ts';
 import { UploadExpirer } from '../../src/relay/expire-uploads.ts';
 import { SpillStore } from '../../src/relay/spill-store.ts';
+import { StorageCanary } from '../../src/relay/storage-canary.ts';
 import { Sweeper } from '../../src/relay/sweep.ts';
 import { TailMemory } from '../../src/relay/tail-memory.ts';
 import type { EndOfBytes } from '../../src/relay/upload-ledger.ts';
 import { UploadRelay } from '../../src/relay/upload-relay.ts';
+import { MemoryCanaryCatalog } from '../support/memory-canary-catalog.ts';
 import { MemoryDatabase, type MemoryDatabaseServer, type MemoryJob } from '../support/memory-database.ts';
 import { MemoryDiscardCatalog } from '../support/memory-discard-catalog.ts';
 import { MemoryExpiryCatalog } from '../support/memory-expiry-catalog.ts';
@@ -49,6 +51,7 @@ export class SimulatedNode implements SimulatedProcess {
   pausedUntilMs = 0;
   abandonTransaction: (() => void) | null = null;
   readonly relay: UploadRelay;
+  readonly canary: StorageCanary;
   readonly #sweeper: Sweeper;
   readonly #jobDependencies: CompletionJobDependencies;
   readonly #scheduler: Scheduler;
@@ -80,8 +83,16 @@ export class SimulatedNode implements SimulatedProcess {
       enqueueCompletion: (trx, uploadId) => enqueueCompletion(queue, trx, uploadId),
     };
     const onFailure = (error: unknown) => scheduler.say(`${name} background failure: ${messageOf(error)}`);
-    const discards = new DiscardWorker(new MemoryDiscardCatalog(database), storage, onFailure);
-    const completer = new UploadCompleter({ database, catalog, storage, clock, end });
+    const canary = new StorageCanary({
+      ...{ storage, clock, keyPrefix: '' },
+      catalog: new MemoryCanaryCatalog(database),
+      identity: { read: async () => ({ catalogId: 'catalog', generation: null, pending: null, rotationDue: false }) },
+      marker: { demandNamed: async () => {}, demandOurs: async () => {} },
+      onChange: (problem) => scheduler.say(`${name}: ${problem === null ? 'our storage' : 'not our storage'}`),
+    });
+    this.canary = canary;
+    const discards = new DiscardWorker(new MemoryDiscardCatalog(database), storage, canary, onFailure);
+    const completer = new UploadCompleter({ database, catalog, storage, clock, end, evidence: canary });
     const { random } = scheduler;
     const budget = new SqueezedBudget(BUFFER_BYTES, scenario.partBytes, withoutSpilling(clock), clock.now, random);
     this.relay = new UploadRelay(
@@ -91,6 +102,8 @@ export class SimulatedNode implements SimulatedProcess {
       },
       {
         ...{ database, catalog, storage, completer, discards, end, clock, budget },
+        evidence: canary,
+        onLost: () => {},
         tails: new TailMemory(budget),
         isLockShared: () => scenario.isLockShared,
         events: { publish: (event) => history.told(event) },
@@ -99,12 +112,14 @@ export class SimulatedNode implements SimulatedProcess {
     const expiry = new MemoryExpiryCatalog(database, { discardRecheckSecs: DISCARD_RECHECK_SECS });
     this.#sweeper = new Sweeper({
       ...{ database, queue, discards, onFailure },
-      expirer: new UploadExpirer({ database, expiry, storage, end }),
+      expirer: new UploadExpirer({ database, expiry, storage, end, evidence: canary }),
       sweeps: new MemorySweepCatalog(database),
       // Kept by the timer alone, which does not run here.
       marker: { keep: async () => {} },
+      canary: { keep: async () => {} },
     });
-    this.#jobDependencies = { completer, catalog, database, queue };
+    // Refusals are random here, and nothing that ends an upload.
+    this.#jobDependencies = { completer, catalog, evidence: canary, giveUpRefusedSecs: Number.POSITIVE_INFINITY };
   }
 
   /**
@@ -121,13 +136,14 @@ export class SimulatedNode implements SimulatedProcess {
 
   sweep(): Promise<void> {
     return this.serve(null, async () => {
+      await this.canary.keep().catch((error) => this.#scheduler.say(`${this.name} canary: ${messageOf(error)}`));
       const { failures } = await this.#sweeper.sweep();
       for (const failure of failures) this.#scheduler.say(`${this.name} sweep: ${messageOf(failure)}`);
     });
   }
 
   runJob(job: MemoryJob): Promise<void> {
-    const data = job.data as { uploadId: string; missedBefore?: boolean };
+    const data = job.data as { uploadId: string };
     return this.serve(null, () => runCompletionJob(data, this.#jobDependencies));
   }
 

@@ -21,6 +21,9 @@ const LATEST_REQUEST_MS = 25 * 60_000;
 /** A call that S3 has begun with is over by then. */
 const LONGEST_CALL_MS = 10 * 60_000;
 
+/** What another storage would do as well; here it refuses, since nothing tells the relay where such bytes have gone. */
+const STORES_OR_DELETES = new Set(['PutObject', 'CreateMultipart', 'DeleteObjects']);
+
 interface SimulatedObject {
   readonly bytes: Buffer;
   readonly etag: string;
@@ -47,6 +50,8 @@ export class SimulatedBucket {
   readonly switches: Switches;
   /** Called after everything that changed the bucket. */
   onChanged: (what: string) => void = () => {};
+  /** The endpoint leads to another storage for the time being, which has nothing and takes nothing. */
+  isElsewhere = false;
   serial = 0;
 
   constructor(switches: Switches) {
@@ -89,14 +94,14 @@ export class SimulatedS3 implements ObjectStorage {
 
   headObject(key: string): Promise<StoredObject | null> {
     return this.#read('HeadObject', short(key), () => {
-      const object = this.#bucket.objects.get(key);
+      const object = this.#bucket.isElsewhere ? undefined : this.#bucket.objects.get(key);
       return object === undefined ? null : describe(object);
     });
   }
 
   getObject(key: string, range?: { first: number; last?: number }): Promise<OpenedObject | null> {
     return this.#read('GetObject', short(key), () => {
-      const object = this.#bucket.objects.get(key);
+      const object = this.#bucket.isElsewhere ? undefined : this.#bucket.objects.get(key);
       if (object === undefined) return null;
       const bytes = object.bytes.subarray(range?.first ?? 0, (range?.last ?? object.bytes.length) + 1);
       return { ...describe(object), contentRange: null, body: bodyOf(bytes) };
@@ -115,6 +120,7 @@ export class SimulatedS3 implements ObjectStorage {
   listObjects(prefix: string, after = '') {
     const { listPage } = this.#bucket.switches;
     return this.#read('ListObjects', short(prefix), () => {
+      if (this.#bucket.isElsewhere) return { objects: [], more: false };
       const keys = [...this.#bucket.objects.keys()].filter((key) => key.startsWith(prefix) && key > after).sort();
       const objects = keys.slice(0, listPage).map((key) => {
         return { key, bytes: this.#bucket.objects.get(key)?.bytes.length ?? 0, lastModified: null };
@@ -161,7 +167,7 @@ export class SimulatedS3 implements ObjectStorage {
     const wanted = parts.map(({ partNumber, etag }) => ({ partNumber, etag }));
     const detail = `${s3UploadId} ${wanted.map(({ partNumber, etag }) => `#${partNumber}${etag}`).join(' ')}`;
     return this.#write(operation, detail, () => {
-      const before = bucket.completed.get(s3UploadId);
+      const before = bucket.isElsewhere ? undefined : bucket.completed.get(s3UploadId);
       if (before?.key === key && bucket.switches.secondComplete === 'answers') return { result: { etag: before.etag } };
       const multipart = this.#multipart(operation, key, s3UploadId);
       if (wanted.length === 0) throw new S3Error(operation, 'MalformedXML', 400, 'refused');
@@ -190,6 +196,7 @@ export class SimulatedS3 implements ObjectStorage {
 
   abortMultipartUpload(key: string, s3UploadId: string): Promise<'aborted' | 'missing'> {
     return this.#write<'aborted' | 'missing'>('AbortMultipart', s3UploadId, () => {
+      if (this.#bucket.isElsewhere) return { result: 'missing' };
       const multipart = this.#bucket.multiparts.get(s3UploadId);
       if (multipart?.key !== key) return { result: this.#bucket.switches.abortNeverMissing ? 'aborted' : 'missing' };
       this.#bucket.multiparts.delete(s3UploadId);
@@ -201,7 +208,7 @@ export class SimulatedS3 implements ObjectStorage {
   listParts(key: string, s3UploadId: string): Promise<StoredPart[] | null> {
     return this.#read('ListParts', s3UploadId, () => {
       const multipart = this.#bucket.multiparts.get(s3UploadId);
-      if (multipart?.key !== key) return null;
+      if (multipart?.key !== key || this.#bucket.isElsewhere) return null;
       return [...multipart.parts]
         .map(([partNumber, { etag, bytes }]) => ({ partNumber, etag, bytes: bytes.length }))
         .sort((a, b) => a.partNumber - b.partNumber);
@@ -211,14 +218,14 @@ export class SimulatedS3 implements ObjectStorage {
   listMultipartUploads(key: string): Promise<{ s3UploadId: string; initiated: Date | null }[]> {
     return this.#read('ListMultiparts', short(key), () =>
       [...this.#bucket.multiparts]
-        .filter(([, multipart]) => multipart.key === key)
+        .filter(([, multipart]) => multipart.key === key && !this.#bucket.isElsewhere)
         .map(([s3UploadId]) => ({ s3UploadId, initiated: null })),
     );
   }
 
   #multipart(operation: string, key: string, s3UploadId: string): SimulatedMultipart {
     const multipart = this.#bucket.multiparts.get(s3UploadId);
-    if (multipart?.key === key) return multipart;
+    if (multipart?.key === key && !this.#bucket.isElsewhere) return multipart;
     throw new S3Error(operation, 'NoSuchUpload', 404, 'refused');
   }
 
@@ -296,6 +303,9 @@ export class SimulatedS3 implements ObjectStorage {
     const startMs = scheduler.nowMs + (isLate ? random.anyMagnitude(1, latestStart) : 0);
     this.#send(`${this.#process.name} → ${label}${isLate ? ' (late)' : ''}`, startMs, 'perhaps', () =>
       attempt(() => {
+        if (this.#bucket.isElsewhere && STORES_OR_DELETES.has(operation)) {
+          throw new S3Error(operation, 'ServiceUnavailable', 503, 'unknown');
+        }
         const outcome = work();
         if ('result' in outcome) return done(outcome.result);
         if (!random.chance(isLate ? 0.5 : faults.s3Slow)) return done(outcome.finish());

@@ -6,6 +6,7 @@
 import type { Database, Db, Trx } from '../../src/catalog/database.ts';
 import { DatabaseUnavailableError } from '../../src/catalog/database-errors.ts';
 import type { Discard } from '../../src/catalog/discard-catalog.ts';
+import type { CompletionTrouble } from '../../src/catalog/schema.ts';
 import type { CommittedPart, TailSegment } from '../../src/catalog/upload-catalog.ts';
 import type { UploadRecord } from '../../src/catalog/upload-record.ts';
 
@@ -16,6 +17,7 @@ export interface MemoryUpload extends Omit<UploadRecord, 'overdue' | 'createdAt'
   readonly writerSeenAtMs: number | null;
   readonly finishedAtMs: number | null;
   readonly endedAtMs: number | null;
+  readonly trouble: { readonly kind: CompletionTrouble; readonly sinceMs: number } | null;
 }
 
 export interface MemoryDiscard extends Discard {
@@ -46,6 +48,7 @@ export interface MemoryTables {
   readonly jobs: Map<number, MemoryJob>;
   /** Last number given to a discard or a job. */
   serial: number;
+  canary: { readonly objectKey: string; readonly s3UploadId: string; readonly createdAtMs: number } | null;
 }
 
 /** Decides when a statement runs and what its caller learns of it. */
@@ -236,6 +239,7 @@ function emptyTables(): MemoryTables {
     discards: new Map(),
     jobs: new Map(),
     serial: 0,
+    canary: null,
   };
 }
 
@@ -248,5 +252,6 @@ function copyOf(tables: MemoryTables): MemoryTables {
     discards: new Map(tables.discards),
     jobs: new Map(tables.jobs),
     serial: tables.serial,
+    canary: tables.canary,
   };
 }

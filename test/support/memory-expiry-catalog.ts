@@ -97,7 +97,15 @@ export class MemoryExpiryCatalog implements Pick<ExpiryCatalog, keyof ExpiryCata
     });
   }
 
-  #record({ createdAtMs, expiresAtMs, writerSeenAtMs, finishedAtMs, endedAtMs, ...row }: MemoryUpload): UploadRecord {
+  #record({
+    createdAtMs,
+    expiresAtMs,
+    writerSeenAtMs,
+    finishedAtMs,
+    endedAtMs,
+    trouble,
+    ...row
+  }: MemoryUpload): UploadRecord {
     const [createdAt, expiresAt] = [new Date(createdAtMs), new Date(expiresAtMs)];
     return { ...row, createdAt, expiresAt, overdue: row.state === 'open' && expiresAtMs <= this.#now };
   }

@@ -1,6 +1,7 @@
 /** The statements of src/catalog/upload-catalog.ts on tables in memory. The contract test holds the two together. */
 import type { Db, Trx } from '../../src/catalog/database.ts';
 import type { NewFile } from '../../src/catalog/file-catalog.ts';
+import type { CompletionTrouble } from '../../src/catalog/schema.ts';
 import { thumbnailKeys } from '../../src/catalog/thumbnail-keys.ts';
 import type {
   Claim,
@@ -54,6 +55,7 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
         writerSeenAtMs: upload.writer === null ? null : this.#now,
         finishedAtMs: null,
         endedAtMs: null,
+        trouble: null,
       };
       this.#put(tables, row);
       return this.#record(row);
@@ -264,6 +266,21 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
     });
   }
 
+  async noteCompletionTrouble(uploadId: string, trouble: CompletionTrouble): Promise<number | null> {
+    let secs: number | null = null;
+    await this.#update(
+      'noteCompletionTrouble',
+      uploadId,
+      (row) => row.state === 'completing',
+      (row) => {
+        const since = row.trouble?.kind === trouble ? row.trouble.sinceMs : this.#now;
+        secs = (this.#now - since) / 1000;
+        return { trouble: { kind: trouble, sinceMs: since } };
+      },
+    );
+    return secs;
+  }
+
   giveUpCompleting(uploadId: string, state: 'lost' | 'failed'): Promise<boolean> {
     return this.#endWhere(uploadId, state, (row) => (row.state === 'completing' ? { late: true } : null)).then(
       (ended) => ended !== null,
@@ -405,6 +422,7 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
       writerSeenAtMs: _seen,
       finishedAtMs: _finished,
       endedAtMs: _ended,
+      trouble: _trouble,
       ...same
     } = row;
     return {

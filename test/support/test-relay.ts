@@ -8,10 +8,11 @@ import { fileOf } from '../../src/pipeline/finish.ts';
 import type { JobEnqueuer } from '../../src/pipeline/job-queue.ts';
 import type { Clock } from '../../src/relay/clock.ts';
 import { UploadCompleter } from '../../src/relay/complete-upload.ts';
-import { enqueueCompletion } from '../../src/relay/completion-job.ts';
+import { type CompletionJobDependencies, enqueueCompletion } from '../../src/relay/completion-job.ts';
 import { DiscardWorker } from '../../src/relay/discard-worker.ts';
 import { MemoryBudget } from '../../src/relay/memory-budget.ts';
 import { SpillStore } from '../../src/relay/spill-store.ts';
+import type { StorageEvidence } from '../../src/relay/storage-canary.ts';
 import { TailMemory } from '../../src/relay/tail-memory.ts';
 import type { EndOfBytes } from '../../src/relay/upload-ledger.ts';
 import { type RelaySettings, UploadRelay } from '../../src/relay/upload-relay.ts';
@@ -31,15 +32,27 @@ export function impatientClock(): Clock {
   };
 }
 
+/** A storage that is surely the one that was written to. */
+export const SURE_OF_STORAGE: StorageEvidence = { assertHere: async () => {}, demand: async () => {} };
+
 /** The relay on a real catalog (in memory) and an S3 in memory, with small parts. */
-export async function startTestRelay(t: TestContext, settings: Partial<RelaySettings> = {}) {
+export async function startTestRelay(
+  t: TestContext,
+  settings: Partial<RelaySettings> = {},
+  evidence = SURE_OF_STORAGE,
+) {
   const database = await openTestDatabase(t);
   const storage = new MemoryObjectStorage();
-  return { database, storage, ...startNode(database, storage, settings) };
+  return { database, storage, ...startNode(database, storage, settings, evidence) };
 }
 
 /** A node of its own beside others on the same catalog and storage. */
-export function startNode(database: Database, storage: MemoryObjectStorage, settings: Partial<RelaySettings> = {}) {
+export function startNode(
+  database: Database,
+  storage: MemoryObjectStorage,
+  settings: Partial<RelaySettings> = {},
+  evidence = SURE_OF_STORAGE,
+) {
   const clock = impatientClock();
   const events: FileEvent[] = [];
   const catalog = new UploadCatalog(database, {
@@ -62,9 +75,10 @@ export function startNode(database: Database, storage: MemoryObjectStorage, sett
     enqueueCompletion: (trx, uploadId) => enqueueCompletion(queue, trx, uploadId),
   };
   const failures: unknown[] = [];
-  const discards = new DiscardWorker(new DiscardCatalog(database), storage, (error) => failures.push(error));
+  const discards = new DiscardWorker(new DiscardCatalog(database), storage, evidence, (error) => failures.push(error));
   const budget = new MemoryBudget(16 * 1024 * 1024, 1000, noSpilling(), clock.now);
-  const completer = new UploadCompleter({ database, catalog, storage, clock, end });
+  const lost: string[] = [];
+  const completer = new UploadCompleter({ database, catalog, storage, clock, end, evidence });
   const relay = new UploadRelay(
     {
       maxUploadBytes: 1e9,
@@ -76,19 +90,40 @@ export function startNode(database: Database, storage: MemoryObjectStorage, sett
       ...settings,
     },
     {
-      ...{ database, catalog, storage, completer, discards, end, clock, budget },
+      ...{ database, catalog, storage, completer, discards, evidence, end, clock, budget },
+      onLost: (uploadId) => lost.push(uploadId),
       tails: new TailMemory(budget),
       isLockShared: () => true,
       events: { publish: (event) => events.push(event) },
     },
   );
-  return { catalog, relay, budget, completer, discards, queue, jobs, end, finished, events, failures, clock };
+  return {
+    catalog,
+    relay,
+    budget,
+    completer,
+    discards,
+    queue,
+    jobs,
+    end,
+    finished,
+    lost,
+    events,
+    evidence,
+    failures,
+    clock,
+  };
 }
 
 /** These tests stay far below their memory. */
 function noSpilling(): SpillStore {
   const openFile = () => Promise.reject(new Error('a test of the relay wanted to spill'));
   return new SpillStore(openFile, { capBytes: 0, now: () => 0, onFailure: () => {} });
+}
+
+/** What the completion job works with on such a node; a refusal is given up after a day. */
+export function completionParts({ completer, catalog, evidence }: TestNode): CompletionJobDependencies {
+  return { completer, catalog, evidence, giveUpRefusedSecs: 86_400 };
 }
 
 export type TestNode = ReturnType<typeof startNode>;

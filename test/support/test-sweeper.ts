@@ -8,7 +8,7 @@ import { DeepSweeper } from '../../src/relay/deep-sweep.ts';
 import { UploadExpirer } from '../../src/relay/expire-uploads.ts';
 import { Sweeper } from '../../src/relay/sweep.ts';
 import type { MemoryObjectStorage } from './memory-object-storage.ts';
-import { startNode, startTestRelay } from './test-relay.ts';
+import { SURE_OF_STORAGE, startNode, startTestRelay } from './test-relay.ts';
 
 export const DAY_MS = 24 * 3_600_000;
 
@@ -36,14 +36,24 @@ function addSweepers(node: Awaited<ReturnType<typeof startTestRelay>>, keyPrefix
   const adopted: string[] = [];
   const expirer = new UploadExpirer({
     ...{ database, storage, end },
+    evidence: SURE_OF_STORAGE,
     expiry: new ExpiryCatalog(database, { discardRecheckSecs: 1_800 }),
     onAdopted: ({ uploadId }) => adopted.push(uploadId),
   });
   const sweeper = new Sweeper({
     ...{ database, expirer, sweeps, queue, discards, marker },
+    canary: { keep: async () => {} },
     onFailure: (error) => failures.push(error),
   });
-  const deepSweeper = new DeepSweeper({ sweeps, marker, storage, discards, keyPrefix, now: Date.now });
+  const deepSweeper = new DeepSweeper({
+    sweeps,
+    marker,
+    canary: { adopt: async () => {} },
+    storage,
+    discards,
+    keyPrefix,
+    now: Date.now,
+  });
   const deep = (wish: { dryRun?: boolean; adopt?: boolean } = {}) =>
     deepSweeper.sweep({ dryRun: false, adopt: false, ...wish });
   return { sweeps, marker, sweeper, deep, adopted };

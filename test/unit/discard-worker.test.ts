@@ -6,6 +6,7 @@ import { DiscardWorker } from '../../src/relay/discard-worker.ts';
 import { MemoryDatabase, MemoryDatabaseServer } from '../support/memory-database.ts';
 import { MemoryDiscardCatalog } from '../support/memory-discard-catalog.ts';
 import { type Fate, MemoryObjectStorage, type S3Call } from '../support/memory-object-storage.ts';
+import { SURE_OF_STORAGE } from '../support/test-relay.ts';
 
 const OK: Fate = { kind: 'ok' };
 const DENIED: Fate = { kind: 'refuse', code: 'AccessDenied' };
@@ -16,8 +17,11 @@ function setUp() {
   const server = new MemoryDatabaseServer(() => clock.nowMs);
   const storage = new MemoryObjectStorage();
   const failures: Error[] = [];
-  const discards = new DiscardWorker(new MemoryDiscardCatalog(new MemoryDatabase(server)), storage, (error) =>
-    failures.push(error as Error),
+  const discards = new DiscardWorker(
+    new MemoryDiscardCatalog(new MemoryDatabase(server)),
+    storage,
+    SURE_OF_STORAGE,
+    (error) => failures.push(error as Error),
   );
   let serial = 0;
   return {

@@ -12,6 +12,7 @@ import { S3Error } from '../../src/s3/s3-errors.ts';
 import { MemoryObjectStorage } from '../support/memory-object-storage.ts';
 import { addStoredFile, type FileWishes } from '../support/stored-files.ts';
 import { openTestDatabase } from '../support/test-database.ts';
+import { SURE_OF_STORAGE } from '../support/test-relay.ts';
 
 const photo = () =>
   sharp({ create: { width: 800, height: 400, channels: 3, background: '#c33' } })
@@ -57,7 +58,7 @@ async function setUp(t: TestContext, image: Buffer | null = null, wishes: FileWi
     /** Keys beside the file's own. */
     extraKeys: () => [...storage.objects.keys()].filter((key) => key !== file.objectKey).sort(),
     sweeper: () =>
-      new DiscardWorker(discards, storage, (error) => {
+      new DiscardWorker(discards, storage, SURE_OF_STORAGE, (error) => {
         throw error;
       }),
     discardedKeys: async () => (await discards.findUndone(100)).map((discard) => discard.objectKey).sort(),

@@ -1,0 +1,45 @@
+import type { ObjectStorage } from '../s3/object-storage.ts';
+import type { Clock } from './clock.ts';
+import { isWholeObject } from './object-headers.ts';
+import { UploadGoneError } from './relay-errors.ts';
+import { withS3Retry } from './s3-retry.ts';
+import type { StorageEvidence } from './storage-canary.ts';
+import type { UploadLedger } from './upload-ledger.ts';
+
+/** An endpoint that leads now to one site and now to another one can deceive a single look, or two. */
+const ROUNDS = 3;
+
+/**
+ * Ends an open upload whose bytes the storage does not have any more. Its parts and segments are discarded with that, so
+ * it takes more than a question that was answered "no": the same answer several times, and behind each of them evidence
+ * that this is the storage which they were written to.
+ *
+ * @param findMissing looks in the storage; says what is missing, null when nothing is
+ * @throws UploadLostError when the upload has ended. UploadGoneError when its object is whole: the database is older than
+ *   the bucket. StorageElsewhereError without evidence. WriterFencedError when it is another's by now.
+ */
+export async function giveUpIfLost(
+  ledger: UploadLedger,
+  storage: Pick<ObjectStorage, 'headObject'>,
+  clock: Clock,
+  evidence: Pick<StorageEvidence, 'demand'>,
+  findMissing: () => Promise<string | null>,
+): Promise<void> {
+  let missing: string | null = null;
+  for (let round = 0; round < ROUNDS; round += 1) {
+    missing = await findMissing();
+    if (missing === null) return;
+    await assertNotWhole();
+    await evidence.demand();
+  }
+  await ledger.giveUp(missing as string);
+
+  async function assertNotWhole(): Promise<void> {
+    const { upload } = ledger;
+    const object = await withS3Retry(clock, () => storage.headObject(upload.objectKey));
+    if (object === null || !isWholeObject(object, upload)) return;
+    // Nothing of the finished object may become a discard. The sweeper finishes the upload when it expires
+    // (expire-uploads.ts).
+    throw new UploadGoneError(upload.uploadId, 'was completed before the database was restored');
+  }
+}
