@@ -21,6 +21,7 @@ import type { MemoryBudget } from '../relay/memory-budget.ts';
 import type { StorageCanary } from '../relay/storage-canary.ts';
 import type { Sweeper } from '../relay/sweep.ts';
 import { TailMemory } from '../relay/tail-memory.ts';
+import { TAIL_TIERS } from '../relay/tail-tiers.ts';
 import type { EndOfBytes } from '../relay/upload-ledger.ts';
 import { UploadRelay } from '../relay/upload-relay.ts';
 import type { MultipartPrefixLister, ObjectStorage } from '../s3/object-storage.ts';
@@ -104,6 +105,7 @@ export function createRelayParts(
       maxUploadBytes: config.maxUploadBytes,
       partBytes: config.partBytes,
       maxParts: config.s3MaxParts,
+      tailTiers: TAIL_TIERS,
       idleBodyMs: config.idleBodySecs * 1_000,
       keyPrefix: config.s3KeyPrefix,
       uploadExpiresSecs: config.uploadExpiresSecs,

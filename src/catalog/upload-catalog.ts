@@ -245,16 +245,20 @@ export class UploadCatalog {
   /**
    * Commits bytes that end inside a part as one more segment of the tail.
    *
-   * @param step.replacesTail the segment holds the whole tail; the older ones are discarded
+   * @param step.segment its sequence is higher than any of the tail
+   * @param step.replacesFrom sequence of the first of the segments whose bytes it holds in front of its own: that one and
+   *   all after it are discarded. null: none
    * @param step.cleanEnd every S3 write of this writer had a definite answer: it lets go of the row in this commit
    */
-  async commitTail(step: Step & { segment: TailSegment; replacesTail: boolean; cleanEnd: boolean }): Promise<boolean> {
-    const { segment } = step;
+  async commitTail(
+    step: Step & { segment: TailSegment; replacesFrom: number | null; cleanEnd: boolean },
+  ): Promise<boolean> {
+    const { segment, replacesFrom } = step;
     const letGo = step.cleanEnd
       ? sql`, writer = NULL, sent_up_to = CASE WHEN s3_upload_id IS NULL THEN sent_up_to
           ELSE (${step.toBytes}::bigint / part_bytes)::int END`
       : sql``;
-    const discards = step.replacesTail ? sql`, ${this.#discardTail()}` : sql``;
+    const discards = replacesFrom === null ? sql`` : sql`, ${this.#discardTail(replacesFrom)}`;
     const { rows } = await sql`
       WITH moved AS (
         UPDATE uploads SET offset_bytes = ${step.toBytes}, writer_seen_at = now(), expires_at = ${this.#expiry}${letGo}
@@ -469,10 +473,14 @@ export class UploadCatalog {
       )`;
   }
 
-  /** CTE `gone`: the tail's rows leave, its objects become discards. Needs a CTE `moved (id, dirty)` before it. */
-  #discardTail(): RawBuilder<unknown> {
+  /**
+   * CTE `gone`: the tail's rows leave, its objects become discards. Needs a CTE `moved (id, dirty)` before it.
+   *
+   * @param from the first sequence; what this statement inserts it does not see
+   */
+  #discardTail(from = 0): RawBuilder<unknown> {
     return sql`gone AS (
-        DELETE FROM upload_tails t USING moved WHERE t.upload_id = moved.id RETURNING t.upload_id, t.object_key
+        DELETE FROM upload_tails t USING moved WHERE t.upload_id = moved.id AND t.sequence >= ${from} RETURNING t.upload_id, t.object_key
       ), discarded AS (
         INSERT INTO discards (upload_id, object_key, recheck_at)
         SELECT gone.upload_id, gone.object_key, CASE WHEN moved.dirty THEN ${this.#recheck} END FROM gone, moved

@@ -5,37 +5,27 @@
  * stored and committed before the caller lets go of the row. Only what S3 or the catalog refuses is left to the client to repeat.
  */
 import type { TailSegment } from '../catalog/upload-catalog.ts';
-import type { UploadRecord } from '../catalog/upload-record.ts';
 import { detectType, TYPE_HEAD_BYTES } from '../pipeline/detect-type.ts';
-import type { ObjectStorage } from '../s3/object-storage.ts';
 import type { BodyEnd, BodyReader } from './body-reader.ts';
-import type { Clock } from './clock.ts';
-import { type HeldPayload, joinPayloads } from './held-payload.ts';
-import { giveUpIfLost } from './lost-upload.ts';
-import type { MemoryBudget } from './memory-budget.ts';
 import { uploadObjectHeaders } from './object-headers.ts';
 import { PartBuffer } from './part-buffer.ts';
 import { fitsOnePart, tailBytes, wholeParts } from './part-plan.ts';
 import { PartUploader, storeUnnamed } from './part-uploader.ts';
 import { UploadSizeExceededError } from './relay-errors.ts';
-import type { StorageEvidence } from './storage-canary.ts';
-import { demandWholeTail, MAX_TAIL_SEGMENTS, openSegments, segmentKey, TailDamagedError } from './tail.ts';
-import type { TailMemory } from './tail-memory.ts';
 import type { EndOfBytes, UploadLedger } from './upload-ledger.ts';
+import { type TailDependencies, UploadTail } from './upload-tail.ts';
 
-export interface AppendDependencies {
-  storage: ObjectStorage;
-  clock: Clock;
-  /** Asked before bytes that the bucket lacks are believed to be gone. */
-  evidence: Pick<StorageEvidence, 'demand'>;
-  budget: MemoryBudget;
-  tails: TailMemory;
+export interface AppendDependencies extends TailDependencies {
   end: EndOfBytes;
   /** More bytes than this no upload may have, whatever its length says. */
   maxUploadBytes: number;
   maxParts: number;
-  /** Called after each commit that moved the offset. */
-  onCommitted?: (upload: UploadRecord) => void;
+}
+
+export interface AppendResult {
+  bodyEnd: BodyEnd;
+  /** Some commit has made segments unnecessary: they are discards now. */
+  discarded: boolean;
 }
 
 /**
@@ -50,12 +40,12 @@ export async function appendToUpload(
   tail: readonly TailSegment[],
   body: BodyReader,
   dependencies: AppendDependencies,
-): Promise<BodyEnd> {
+): Promise<AppendResult> {
   const append = new Append(ledger, tail, body, dependencies);
   try {
     const bodyEnd = await append.take();
     await append.end();
-    return bodyEnd;
+    return { bodyEnd, discarded: append.discarded };
   } finally {
     await append.settle();
   }
@@ -66,13 +56,8 @@ class Append {
   readonly #body: BodyReader;
   readonly #dependencies: AppendDependencies;
   readonly #uploader: PartUploader;
-  /** Committed segments of the part that is being filled, in front of what the buffer holds. */
-  #tail: readonly TailSegment[];
-  /**
-   * Of the newest segment. It goes on counting when a part has taken the tail up: the segments of that part are removed
-   * by their keys, at any time, and no other may have one of these.
-   */
-  #lastSequence: number;
+  /** What is stored of the part that is being filled, in front of what the buffer holds. */
+  readonly #tail: UploadTail;
   /** What has arrived of the part and is not stored yet; null: nothing. */
   #buffer: PartBuffer | null = null;
   /** Bytes of the upload that have arrived, committed or not. */
@@ -81,12 +66,15 @@ class Append {
   constructor(ledger: UploadLedger, tail: readonly TailSegment[], body: BodyReader, dependencies: AppendDependencies) {
     const { storage, clock, evidence, onCommitted } = dependencies;
     this.#ledger = ledger;
-    this.#tail = tail;
-    this.#lastSequence = tail.at(-1)?.sequence ?? 0;
+    this.#tail = new UploadTail(ledger, tail, dependencies);
     this.#body = body;
     this.#dependencies = dependencies;
     this.#uploader = new PartUploader(ledger, storage, clock, evidence, onCommitted);
     this.#position = ledger.upload.offsetBytes;
+  }
+
+  get discarded(): boolean {
+    return this.#tail.discarded;
   }
 
   /** Reads the body to its end, handing every whole part on. */
@@ -150,11 +138,11 @@ class Append {
       buffer.release();
       throw error;
     }
-    await this.#storeSegment(buffer, false);
+    await this.#tail.store(buffer, false);
   }
 
   async #handOn(): Promise<void> {
-    const part = await this.#withTail(this.#takeBuffer());
+    const part = await this.#tail.takeUp(this.#takeBuffer());
     if (part !== null) await this.#uploader.add(wholeParts(this.#position, this.#ledger.upload.partBytes), part);
   }
 
@@ -177,7 +165,7 @@ class Append {
   async #endUpload(): Promise<void> {
     const { storage, clock, end, onCommitted, tails } = this.#dependencies;
     const upload = this.#ledger.upload;
-    const last = await this.#withTail(this.#takeBuffer());
+    const last = await this.#tail.takeUp(this.#takeBuffer());
     try {
       if (upload.s3UploadId === null && fitsOnePart(upload.lengthBytes, upload.partBytes)) {
         const content = last ?? NO_BYTES;
@@ -202,36 +190,7 @@ class Append {
 
   async #storeTail(): Promise<void> {
     const buffer = this.#takeBuffer();
-    if (buffer !== null) await this.#storeSegment(buffer, true);
-  }
-
-  /** Stores and commits what the buffer holds as one more segment, or with all of the tail as the only one. */
-  async #storeSegment(buffer: HeldPayload, isEnd: boolean): Promise<void> {
-    const { storage, clock, tails, onCommitted } = this.#dependencies;
-    const { objectKey, uploadId } = this.#ledger.upload;
-    const replacesTail = this.#tail.length >= MAX_TAIL_SEGMENTS;
-    const sequence = this.#lastSequence + 1;
-    this.#lastSequence = sequence;
-    const payload = (replacesTail ? await this.#withTail(buffer) : buffer) ?? buffer;
-    try {
-      const segment = {
-        sequence,
-        objectKey: segmentKey(objectKey, this.#ledger.token, sequence),
-        bytes: payload.bytes,
-      };
-      await storeUnnamed(this.#ledger, clock, () => storage.putObject(segment.objectKey, payload, {}));
-      await this.#ledger.commitTail(segment, replacesTail, isEnd);
-      this.#tail = [...this.#tail, segment];
-      tails.remember(
-        uploadId,
-        this.#tail.map((it) => it.objectKey),
-        payload,
-      );
-    } catch (error) {
-      payload.release();
-      throw error;
-    }
-    onCommitted?.(this.#ledger.upload);
+    if (buffer !== null) await this.#tail.store(buffer, true);
   }
 
   /** The buffer as it is sent; the next byte gets a fresh one. */
@@ -245,42 +204,6 @@ class Append {
     }
     buffer.release();
     return null;
-  }
-
-  /** Puts the stored tail in front of what follows it: from this node's memory, else from S3. */
-  async #withTail(rest: HeldPayload | null): Promise<HeldPayload | null> {
-    if (this.#tail.length === 0) return rest;
-    const { tails } = this.#dependencies;
-    const { upload } = this.#ledger;
-    try {
-      const front = await this.#openTail();
-      this.#tail = [];
-      tails.forget(upload.uploadId);
-      return joinPayloads(rest === null ? front : [...front, rest]);
-    } catch (error) {
-      rest?.release();
-      throw error;
-    }
-  }
-
-  /** @throws UploadLostError when the bucket has not what the catalog says it has: the upload has ended then */
-  async #openTail(): Promise<HeldPayload[]> {
-    const { storage, clock, evidence } = this.#dependencies;
-    const { upload } = this.#ledger;
-    let opened: HeldPayload[] = [];
-    await giveUpIfLost(this.#ledger, storage, clock, evidence, async () => {
-      try {
-        demandWholeTail(upload, this.#tail);
-        opened = await openSegments(this.#dependencies, upload.uploadId, this.#tail);
-        return null;
-      } catch (error) {
-        if (!(error instanceof TailDamagedError)) throw error;
-        // Whoever has taken over from us may have taken up the tail, and removed its segments: then nothing is damaged.
-        await this.#ledger.look();
-        return error.what;
-      }
-    });
-    return opened;
   }
 }
 

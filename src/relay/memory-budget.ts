@@ -8,8 +8,9 @@
  * stored as a tail segment and released.
  *
  * Nothing deadlocks: what is counted is either remembered (dropped at once), being sent (S3 calls end), being spilled
- * (file calls end), or in a buffer that is filling, which can be flushed. Flushing needs no memory. Merges that a part
- * waits for have a reserve of their own, whose holders wait for S3 and the disk only.
+ * (file calls end), or in a buffer that is filling, which can be flushed. Flushing needs no memory but that of a merge.
+ * Merges have a reserve of their own, whose holders wait for S3 and the disk only; a flush does without one for which
+ * the reserve is too small.
  */
 import { LARGEST_BLOCK_BYTES } from './chunk-list.ts';
 import { freeMemory } from './free-memory.ts';

@@ -1,5 +1,6 @@
 /**
- * The tail: bytes past the last whole part, kept as one small object per PATCH ("segments") until a part takes them up.
+ * The tail: bytes past the last whole part, kept as one small object per PATCH ("segments") until a part takes them up,
+ * or a later segment does (tail-tiers.ts).
  * A segment is discarded only by the commit that stops needing it (V5); its key holds the writer's token, so that a
  * late write of a fenced writer is an orphan and never an overwrite.
  */
@@ -16,9 +17,6 @@ import { tailBytes } from './part-plan.ts';
 import { withS3Retry } from './s3-retry.ts';
 import { SpillSpaceError } from './spill-store.ts';
 import type { TailMemory } from './tail-memory.ts';
-
-/** With this many segments the next PATCH rewrites them as one. */
-export const MAX_TAIL_SEGMENTS = 64;
 
 /** @param sequence never used before with this token: the key of a segment that is discarded is not another one's */
 export function segmentKey(objectKey: string, token: string, sequence: number): string {

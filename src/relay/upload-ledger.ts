@@ -137,12 +137,15 @@ export class UploadLedger {
   /**
    * Commits a segment of the tail.
    *
+   * @param replaced the last segments until now, whose bytes it holds in front of its own
    * @param isEnd the last thing that this writer does: after a clean end it lets go of the row in the same commit
    */
-  async commitTail(segment: TailSegment, replacesTail: boolean, isEnd: boolean): Promise<void> {
-    const step = this.#step(this.#upload.offsetBytes + segmentGain(segment, replacesTail, this.#upload));
+  async commitTail(segment: TailSegment, replaced: readonly TailSegment[], isEnd: boolean): Promise<void> {
+    const gain = replaced.reduce((rest, old) => rest - old.bytes, segment.bytes);
+    const step = this.#step(this.#upload.offsetBytes + gain);
+    const replacesFrom = replaced[0]?.sequence ?? null;
     const cleanEnd = isEnd && this.#isCleanBut(1);
-    await this.#apply(() => this.#catalog.commitTail({ ...step, segment, replacesTail, cleanEnd }));
+    await this.#apply(() => this.#catalog.commitTail({ ...step, segment, replacesFrom, cleanEnd }));
     this.#unnamed -= 1;
     this.#upload = { ...this.#upload, offsetBytes: step.toBytes, writer: cleanEnd ? null : this.token };
     this.#ended = isEnd;
@@ -240,9 +243,4 @@ export class UploadLedger {
     this.#lastLookMs = Math.max(this.#lastLookMs, sentMs);
     return applied;
   }
-}
-
-/** How far a new segment moves the offset: one that replaces the tail holds the old tail's bytes again. */
-function segmentGain(segment: TailSegment, replacesTail: boolean, upload: UploadRecord): number {
-  return replacesTail ? segment.bytes - (upload.offsetBytes % upload.partBytes) : segment.bytes;
 }

@@ -4,12 +4,12 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Database } from '../catalog/database.ts';
-import type { NewUpload, TailSegment, UploadCatalogPort } from '../catalog/upload-catalog.ts';
+import type { NewUpload, UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import { UploadLockedError } from '../locks/upload-locker.ts';
 import type { EventBus } from '../pipeline/event-bus.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
-import { appendToUpload } from './append-upload.ts';
+import { type AppendResult, appendToUpload } from './append-upload.ts';
 import { type BodyEnd, BodyReader, type BodySource, hasBytes } from './body-reader.ts';
 import { endUnreachable, goOnAfter } from './broken-creation.ts';
 import type { Clock } from './clock.ts';
@@ -31,6 +31,7 @@ import {
 } from './relay-errors.ts';
 import type { StorageEvidence } from './storage-canary.ts';
 import type { TailMemory } from './tail-memory.ts';
+import type { TailTiers } from './tail-tiers.ts';
 import { newUploadCounters } from './upload-counters.ts';
 import { type EndOfBytes, UploadLedger } from './upload-ledger.ts';
 
@@ -48,6 +49,8 @@ export interface RelaySettings {
   partBytes: number;
   /** The storage's limit of parts per object. */
   maxParts: number;
+  /** How small requests' bytes are gathered until they fill a part. */
+  tailTiers: TailTiers;
   /** Longest silence of a client whose body we read. */
   idleBodyMs: number;
   /** In front of every object key; may be empty. */
@@ -276,15 +279,15 @@ export class UploadRelay {
     }
     using reader = new BodyReader(body.source, this.settings.idleBodyMs, body.stop);
     let countedBytes = offsetBytes;
-    let tail: readonly TailSegment[] = [];
-    let bodyEnd: BodyEnd;
+    let appended: AppendResult;
     const heartbeat = new Heartbeat(ledger, { isLockShared, uploadExpiresSecs: this.settings.uploadExpiresSecs });
     try {
-      if (tailBytes(offsetBytes, partBytes) > 0) tail = await catalog.findTail(claimed.uploadId);
-      bodyEnd = await appendToUpload(ledger, tail, reader, {
+      const tail = tailBytes(offsetBytes, partBytes) === 0 ? [] : await catalog.findTail(claimed.uploadId);
+      appended = await appendToUpload(ledger, tail, reader, {
         ...{ storage, clock, evidence, budget, tails, end },
         maxUploadBytes: this.settings.maxUploadBytes,
         maxParts: this.settings.maxParts,
+        tailTiers: this.settings.tailTiers,
         onCommitted: (upload) => {
           this.counters.committedBytes += upload.offsetBytes - countedBytes;
           countedBytes = upload.offsetBytes;
@@ -299,7 +302,8 @@ export class UploadRelay {
       // Should the catalog be away, the token stays: the next claim then treats this writer as one that may still send.
       await ledger.letGo().catch(() => {});
     }
-    if (tail.length > 0) discards.kick();
+    const { bodyEnd, discarded } = appended;
+    if (discarded) discards.kick();
     if (ledger.upload.state !== 'completing') return { upload: ledger.upload, bodyEnd };
     const upload = await completer.complete(claimed.uploadId, true);
     // What a takeover left behind, and the copies of contested parts, have served.

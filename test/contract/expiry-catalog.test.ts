@@ -32,7 +32,7 @@ async function createWithPieces(setup: TestCatalog): Promise<{ upload: UploadRec
     part: { partNumber: 1, bytes: P, etag: '"e1"', copyKey: `${objectKey}.copy` },
   });
   await catalog.commitTail({
-    ...{ uploadId, token, fromBytes: P, toBytes: P + 20, replacesTail: false, cleanEnd: true },
+    ...{ uploadId, token, fromBytes: P, toBytes: P + 20, replacesFrom: null, cleanEnd: true },
     segment: { sequence: 1, objectKey: `${objectKey}.tail`, bytes: 20 },
   });
   return { upload: (await catalog.find(uploadId)) as UploadRecord, token };

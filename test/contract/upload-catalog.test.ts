@@ -139,7 +139,7 @@ forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, s
     assert.equal(await catalog.commitPart({ ...step, part: part(1), sentUpTo: 5, detectedType: null }), false);
     const segment = { sequence: 1, objectKey: 'k', bytes: 10 };
     assert.equal(
-      await catalog.commitTail({ ...step, toBytes: 10, segment, replacesTail: false, cleanEnd: true }),
+      await catalog.commitTail({ ...step, toBytes: 10, segment, replacesFrom: null, cleanEnd: true }),
       false,
     );
     assert.equal(await catalog.release({ uploadId, token: old.token }), false);
@@ -170,7 +170,7 @@ forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, s
       assert.equal((await catalog.claim(claim))?.dirty, false);
       const segment = { sequence, objectKey: `tail/${sequence}`, bytes: 10 };
       const step = { uploadId, token: claim.token, fromBytes: (sequence - 1) * 10, toBytes: sequence * 10 };
-      assert.equal(await catalog.commitTail({ ...step, segment, replacesTail: false, cleanEnd: true }), true);
+      assert.equal(await catalog.commitTail({ ...step, segment, replacesFrom: null, cleanEnd: true }), true);
     }
     assert.deepEqual(
       (await catalog.findTail(uploadId)).map((it) => it.objectKey),
@@ -191,28 +191,46 @@ forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, s
     assert.deepEqual(await discards.findDueForRecheck(10), []);
   });
 
-  test(`${kind}: a segment that replaces the tail discards the older ones`, async (t) => {
-    const { catalog, discards } = await setUp(t);
-    const { uploadId } = await create(catalog);
-    const first = claimOf(uploadId, 0);
-    await catalog.claim(first);
-    await catalog.commitTail({
-      ...{ uploadId, token: first.token, fromBytes: 0, toBytes: 10 },
-      ...{ segment: { sequence: 1, objectKey: 'tail/1', bytes: 10 }, replacesTail: false, cleanEnd: true },
+  for (const [what, replacesFrom, left, gone] of [
+    ['the last two', 2, ['tail/1', 'merged'], ['tail/2', 'tail/3']],
+    ['the whole tail', 1, ['merged'], ['tail/1', 'tail/2', 'tail/3']],
+    ['nothing', null, ['tail/1', 'tail/2', 'tail/3', 'merged'], []],
+  ] as const) {
+    test(`${kind}: a segment that replaces ${what} discards exactly that, and follows what is left`, async (t) => {
+      const { catalog, discards } = await setUp(t);
+      const { uploadId } = await create(catalog);
+      const other = await create(catalog);
+      for (const id of [uploadId, other.uploadId]) {
+        const claim = claimOf(id, 0);
+        await catalog.claim(claim);
+        for (const sequence of [1, 2, 3]) {
+          const name = id === uploadId ? 'tail' : 'other';
+          const segment = { sequence, objectKey: `${name}/${sequence}`, bytes: 10 };
+          await catalog.commitTail({
+            ...{ uploadId: id, token: claim.token, fromBytes: 10 * (sequence - 1), toBytes: 10 * sequence },
+            ...{ segment, replacesFrom: null, cleanEnd: sequence === 3 },
+          });
+        }
+      }
+      const claim = claimOf(uploadId, 30);
+      await catalog.claim(claim);
+      const segment = { sequence: 4, objectKey: 'merged', bytes: 15 };
+      const step = { uploadId, fromBytes: 30, toBytes: 35, segment, replacesFrom, cleanEnd: true };
+      assert.equal(await catalog.commitTail({ ...step, token: randomUUID() }), false);
+      assert.equal((await catalog.findTail(uploadId)).length, 3, 'a commit that does not apply replaces nothing');
+      assert.equal(await catalog.commitTail({ ...step, token: claim.token }), true);
+      assert.deepEqual(
+        (await catalog.findTail(uploadId)).map((it) => it.objectKey),
+        left,
+      );
+      assert.deepEqual((await discards.findUndone(10)).map((it) => it.objectKey).sort(), gone);
+      assert.deepEqual(
+        (await catalog.findTail(other.uploadId)).map((it) => it.objectKey),
+        ['other/1', 'other/2', 'other/3'],
+      );
+      assert.equal((await catalog.find(uploadId))?.offsetBytes, 35);
     });
-    const second = claimOf(uploadId, 10);
-    await catalog.claim(second);
-    await catalog.commitTail({
-      ...{ uploadId, token: second.token, fromBytes: 10, toBytes: 15 },
-      ...{ segment: { sequence: 2, objectKey: 'tail/2', bytes: 15 }, replacesTail: true, cleanEnd: true },
-    });
-    assert.deepEqual(await catalog.findTail(uploadId), [{ sequence: 2, objectKey: 'tail/2', bytes: 15 }]);
-    assert.deepEqual(
-      (await discards.findUndone(10)).map((it) => it.objectKey),
-      ['tail/1'],
-    );
-    assert.equal((await catalog.find(uploadId))?.offsetBytes, 15);
-  });
+  }
 
   test(`${kind}: a clean end lets go and takes back what may have been sent; an unclean one keeps both`, async (t) => {
     const { catalog } = await setUp(t);
@@ -230,7 +248,7 @@ forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, s
     assert.equal(claimed?.sentUpTo, 4);
     const segment = { sequence: 1, objectKey: 'k', bytes: 7 };
     const step = { uploadId, token: again.token, fromBytes: 0, toBytes: 7 };
-    await catalog.commitTail({ ...step, segment, replacesTail: false, cleanEnd: false });
+    await catalog.commitTail({ ...step, segment, replacesFrom: null, cleanEnd: false });
     const unclean = await catalog.find(uploadId);
     assert.equal(unclean?.writer, again.token);
     assert.equal(unclean?.sentUpTo, 4);
@@ -378,7 +396,7 @@ forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, s
     const segment = { sequence: 1, objectKey: 'a-segment', bytes: 5 };
     await catalog.commitTail({
       ...{ ...step, fromBytes: P, toBytes: P + 5 },
-      ...{ segment, replacesTail: false, cleanEnd: true },
+      ...{ segment, replacesFrom: null, cleanEnd: true },
     });
     assert.deepEqual(await catalog.terminate(uploadId), { uploadId, state: 'terminated', hadFile: false });
     assert.equal(await catalog.terminate(uploadId), null);
@@ -455,7 +473,7 @@ forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, s
     for (const claim of claims) {
       const applied = await catalog.commitTail({
         ...{ ...step, token: claim.token },
-        ...{ segment, replacesTail: false, cleanEnd: false },
+        ...{ segment, replacesFrom: null, cleanEnd: false },
       });
       assert.equal(applied, claim === winner);
     }

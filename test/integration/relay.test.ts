@@ -13,7 +13,6 @@ import {
   UploadSizeExceededError,
   WriterFencedError,
 } from '../../src/relay/relay-errors.ts';
-import { MAX_TAIL_SEGMENTS } from '../../src/relay/tail.ts';
 import { eventually } from '../support/eventually.ts';
 import { bodyOf, completionParts, patternBytes, startNode, startTestRelay } from '../support/test-relay.ts';
 
@@ -378,23 +377,6 @@ test('a writer whose multipart upload the provider removed is told so, however m
   relay.storage.multiparts.clear();
   await assert.rejects(patch(relay, uploadId, 2_000, content.subarray(2_000)), UploadGoneError);
   assert.equal((await relay.catalog.find(uploadId))?.state, 'lost');
-});
-
-test('a tail of many segments is rewritten as one', async (t) => {
-  const relay = await startTestRelay(t);
-  const content = patternBytes(1_000);
-  const uploadId = await create(relay, 1_000);
-  for (let offset = 0; offset <= MAX_TAIL_SEGMENTS; offset += 1) {
-    await patch(relay, uploadId, offset, content.subarray(offset, offset + 1));
-  }
-  const tail = await relay.catalog.findTail(uploadId);
-  assert.deepEqual(
-    tail.map((segment) => segment.bytes),
-    [MAX_TAIL_SEGMENTS + 1],
-  );
-  await patch(relay, uploadId, MAX_TAIL_SEGMENTS + 1, content.subarray(MAX_TAIL_SEGMENTS + 1));
-  assert.ok((await storedBytes(relay, uploadId))?.equals(content));
-  await assertOnlyObjects(relay, [uploadId]);
 });
 
 test('a fresh node goes on where a killed one stopped', async (t) => {

@@ -20,7 +20,7 @@ const EXPIRY = 'test/support/memory-expiry-catalog.ts';
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'bytes are acknowledged before S3 has them',
-    file: 'src/relay/append-upload.ts',
+    file: 'src/relay/upload-tail.ts',
     find: 'await storeUnnamed(this.#ledger, clock, () => storage.putObject(segment.objectKey, payload, {}));',
     replace:
       'void storeUnnamed(this.#ledger, clock, () => storage.putObject(segment.objectKey, payload, {})).catch(() => {});',
@@ -34,9 +34,46 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a part lets the count of segments begin anew',
-    file: 'src/relay/append-upload.ts',
+    file: 'src/relay/upload-tail.ts',
     find: 'const sequence = this.#lastSequence + 1;',
-    replace: 'const sequence = (this.#tail.at(-1)?.sequence ?? 0) + 1;',
+    replace: 'const sequence = (this.#segments.at(-1)?.sequence ?? 0) + 1;',
+  },
+  {
+    name: 'a merged segment is stored under the key of the first one that it replaces',
+    file: 'src/relay/upload-tail.ts',
+    find: 'objectKey: segmentKey(objectKey, this.#ledger.token, sequence),',
+    replace: 'objectKey: merged[0]?.objectKey ?? segmentKey(objectKey, this.#ledger.token, sequence),',
+  },
+  {
+    name: 'segments are deleted before the commit that replaces them',
+    file: 'src/relay/upload-tail.ts',
+    find: 'await this.#ledger.commitTail(segment, merged, isEnd);',
+    replace:
+      'if (merged.length > 0) await storage.deleteObjects(merged.map((it) => it.objectKey));\nawait this.#ledger.commitTail(segment, merged, isEnd);',
+  },
+  {
+    name: 'segments are merged in the wrong order',
+    file: 'src/relay/upload-tail.ts',
+    find: 'payload = joinPayloads([...front, rest]);',
+    replace: 'payload = joinPayloads([rest, ...front]);',
+  },
+  {
+    name: 'a merge replaces one segment more than it has taken up',
+    file: 'src/relay/upload-ledger.ts',
+    find: 'const replacesFrom = replaced[0]?.sequence ?? null;',
+    replace: 'const replacesFrom = replaced[0] === undefined ? null : replaced[0].sequence - 1;',
+  },
+  {
+    name: 'a merge that replaces the last segments keeps their rows',
+    file: CATALOG,
+    find: 'if (step.replacesFrom !== null) this.#discardTail',
+    replace: 'if (step.replacesFrom === 1) this.#discardTail',
+  },
+  {
+    name: 'segments that a merge replaces are forgotten, not discarded',
+    file: CATALOG,
+    find: 'for (const segment of tail.filter(({ sequence }) => sequence >= from)) {',
+    replace: 'for (const segment of tail.filter(({ sequence }) => sequence >= from && from === 0)) {',
   },
   {
     name: 'a tail’s segments are overwritten by the next writer’s',

@@ -1,8 +1,11 @@
+import type { TailTiers } from '../../src/relay/tail-tiers.ts';
 import { SeededRandom } from './random.ts';
 
 /** What one run is made of: everything that the seed decides before the first step. */
 export interface Scenario {
   partBytes: number;
+  /** Small ones, so that a few segments are merged. */
+  tailTiers: TailTiers;
   lengthBytes: number;
   /** The length is declared later, by the client that gets there. */
   isDeferred: boolean;
@@ -76,11 +79,12 @@ export const NO_FAULTS: FaultRates = {
  */
 export function scenarioOf(seed: number): Scenario {
   const random = new SeededRandom(seed);
-  const partBytes = random.pick([3, 4, 7]);
+  const partBytes = random.pick([3, 4, 7, 12]);
   const rate = (low: number, high: number) => random.pick([0, 0, 0, low, low, high]);
   const isDeferred = random.chance(0.15);
   return {
     partBytes,
+    tailTiers: { fanOut: random.pick([2, 2, 3]), settledPerPart: random.pick([1, 2, 3]) },
     lengthBytes: lengthOf(random, partBytes),
     isDeferred,
     contents: random.pick([1, 2, 2, 3]),

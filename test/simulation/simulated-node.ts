@@ -97,7 +97,8 @@ export class SimulatedNode implements SimulatedProcess {
     const budget = new SqueezedBudget(BUFFER_BYTES, scenario.partBytes, withoutSpilling(clock), clock.now, random);
     this.relay = new UploadRelay(
       {
-        ...{ maxUploadBytes: 1e6, partBytes: scenario.partBytes, maxParts: 1_000, idleBodyMs: 30_000, keyPrefix: '' },
+        ...{ maxUploadBytes: 1e6, maxParts: 1_000, idleBodyMs: 30_000, keyPrefix: '' },
+        ...{ partBytes: scenario.partBytes, tailTiers: scenario.tailTiers },
         uploadExpiresSecs: scenario.uploadExpiresSecs,
       },
       {

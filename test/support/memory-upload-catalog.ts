@@ -159,13 +159,13 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
     );
   }
 
-  commitTail(step: Step & { segment: TailSegment; replacesTail: boolean; cleanEnd: boolean }): Promise<boolean> {
+  commitTail(step: Step & { segment: TailSegment; replacesFrom: number | null; cleanEnd: boolean }): Promise<boolean> {
     return this.#update(
       'commitTail',
       step.uploadId,
       (row) => isOwnedAt(row, step),
       (row, tables) => {
-        if (step.replacesTail) this.#discardTail(tables, row);
+        if (step.replacesFrom !== null) this.#discardTail(tables, row, step.replacesFrom);
         addSegment(tables, row.uploadId, step.segment);
         return {
           ...this.#seen(),
@@ -384,11 +384,14 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
     tables.uploads.set(row.uploadId, row);
   }
 
-  #discardTail(tables: MemoryTables, row: MemoryUpload): void {
-    for (const segment of tables.tails.get(row.uploadId) ?? []) {
+  #discardTail(tables: MemoryTables, row: MemoryUpload, from = 0): void {
+    const tail = tables.tails.get(row.uploadId) ?? [];
+    for (const segment of tail.filter(({ sequence }) => sequence >= from)) {
       this.#discard(tables, row.uploadId, segment.objectKey, { recheck: row.dirty });
     }
-    tables.tails.delete(row.uploadId);
+    const kept = tail.filter(({ sequence }) => sequence < from);
+    if (kept.length > 0) tables.tails.set(row.uploadId, kept);
+    else tables.tails.delete(row.uploadId);
   }
 
   #discardLeftovers(tables: MemoryTables, row: MemoryUpload): void {
