@@ -76,14 +76,15 @@ export class DiscardCatalog {
 
   /**
    * S3 did not let us remove them: their next try, or their next recheck, comes later each time, up to an hour. They
-   * stay what they are; a recheck that comes late is as good.
+   * stay what they are; a recheck that comes late is as good, and one that comes early is not: another node may have
+   * removed them meanwhile, and what is still under way can bring them back until then.
    */
   async postpone(discardIds: readonly number[]): Promise<void> {
     if (discardIds.length === 0) return;
     await sql`
       UPDATE discards SET tries = tries + 1,
         due_at = CASE WHEN deleted_at IS NULL THEN ${NEXT_TRY} ELSE due_at END,
-        recheck_at = CASE WHEN deleted_at IS NULL THEN recheck_at ELSE ${NEXT_TRY} END
+        recheck_at = CASE WHEN deleted_at IS NULL THEN recheck_at ELSE greatest(recheck_at, ${NEXT_TRY}) END
       WHERE id IN (${sql.join(discardIds)})`.execute(this.#database.db);
   }
 

@@ -107,6 +107,9 @@ forEachTestDatabase((kind, open) => {
 
     const late = await idOf('late');
     await discards.settleDeleted([late]);
+    const before = await waitOf('late', 'recheck_at');
+    await discards.postpone([late]);
+    assert.ok((await waitOf('late', 'recheck_at')) > before - 3, 'another node’s failure does not bring it forward');
     await sql`UPDATE discards SET recheck_at = now() WHERE id = ${late}`.execute(database.db);
     assert.deepEqual(await due(), ['late']);
     await discards.postpone([late]);

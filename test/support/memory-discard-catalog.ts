@@ -59,7 +59,10 @@ export class MemoryDiscardCatalog implements DiscardCatalogPort {
         const row = tables.discards.get(discardId);
         if (row === undefined) continue;
         const nextTryMs = this.#database.server.now() + Math.min(3_600_000, 15_000 * 2 ** Math.min(row.tries, 10));
-        const time = row.deletedAtMs === null ? { dueAtMs: nextTryMs } : { recheckAtMs: nextTryMs };
+        const time =
+          row.deletedAtMs === null
+            ? { dueAtMs: nextTryMs }
+            : { recheckAtMs: Math.max(row.recheckAtMs ?? 0, nextTryMs) };
         tables.discards.set(discardId, { ...row, tries: row.tries + 1, ...time });
       }
     });
