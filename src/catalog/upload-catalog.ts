@@ -293,7 +293,8 @@ export class UploadCatalog {
 
   /**
    * The last commit of a multipart upload: every byte is in S3, the object is still to be put together. The caller
-   * enqueues the completion in the same transaction.
+   * enqueues the completion in the same transaction. The tail stays until the object is there: in an otherwise empty
+   * folder MinIO removes the folder with it, and a Complete that meets this loses its parts (docs/s3.md).
    *
    * @param step.part null when the length was declared after the last byte, which ended a part
    */
@@ -305,17 +306,17 @@ export class UploadCatalog {
     const stored =
       part === null
         ? sql``
-        : sql`stored AS (
+        : sql`, stored AS (
             INSERT INTO upload_parts (upload_id, part_number, bytes, etag, copy_key)
             SELECT id, ${part.partNumber}::int, ${part.bytes}::bigint, ${part.etag}, ${part.copyKey} FROM moved
-          ),`;
+          )`;
     const { rows } = await sql`
       WITH moved AS (
         UPDATE uploads SET offset_bytes = ${step.toBytes}, length_bytes = ${step.toBytes}, state = 'completing', writer = NULL,
           dirty = dirty OR ${step.unclean}, detected_type = coalesce(detected_type, ${step.detectedType}),
           writer_seen_at = now(), expires_at = ${this.#expiry}
         WHERE ${ownedAt(step)} AND coalesce(length_bytes, ${step.toBytes}) = ${step.toBytes} RETURNING id, dirty
-      ), ${stored} ${this.#discardTail()}
+      )${stored}
       SELECT id FROM moved`.execute(trx);
     return rows.length === 1;
   }
@@ -345,7 +346,7 @@ export class UploadCatalog {
   }
 
   /**
-   * After CompleteMultipartUpload. The parts' rows have served; their copies are discarded.
+   * After CompleteMultipartUpload. The parts' rows have served; their copies and the tail are discarded.
    *
    * @param unclean some Complete of this upload may still be under way
    * @returns the row as it is now; null when it was not completing (any more)
@@ -360,7 +361,7 @@ export class UploadCatalog {
       ), copies AS (
         INSERT INTO discards (upload_id, object_key, recheck_at)
         SELECT upload_id, copy_key, ${this.#recheck} FROM served WHERE copy_key IS NOT NULL
-      ), ${this.#discardLeftovers()}
+      ), ${this.#discardTail()}, ${this.#discardLeftovers()}
       SELECT * FROM moved`.execute(trx);
     return rows[0] === undefined ? null : toUploadRecord(rows[0]);
   }

@@ -9,6 +9,8 @@ import type { Clock } from './clock.ts';
 const MAX_ATTEMPTS = 11;
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 5_000;
+/** A denial is final, but for MinIO's, which says so when it has just removed a folder (docs/s3.md). */
+const DENIED_ATTEMPTS = 3;
 
 export interface RetryHooks {
   /** Called before each attempt; what it throws ends the call. */
@@ -27,9 +29,14 @@ export async function withS3Retry<T>(clock: Clock, call: () => Promise<T>, hooks
     } catch (error) {
       // Whatever is not S3's own definite "no" may have been done.
       if (!(error instanceof S3Error) || error.outcome === 'unknown') hooks.onUnknownOutcome?.(error);
-      if (!(error instanceof S3Error) || !error.retryable || attempt >= MAX_ATTEMPTS) throw error;
+      if (!(error instanceof S3Error) || attempt >= attemptsAfter(error)) throw error;
       const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (attempt - 1));
       await clock.sleep(wait * (0.5 + clock.random() / 2), hooks.signal);
     }
   }
+}
+
+function attemptsAfter({ retryable, s3Code }: S3Error): number {
+  if (retryable) return MAX_ATTEMPTS;
+  return s3Code === 'AccessDenied' ? DENIED_ATTEMPTS : 1;
 }

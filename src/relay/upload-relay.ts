@@ -303,12 +303,11 @@ export class UploadRelay {
       await ledger.letGo().catch(() => {});
     }
     const { bodyEnd, discarded } = appended;
-    if (discarded) discards.kick();
-    if (ledger.upload.state !== 'completing') return { upload: ledger.upload, bodyEnd };
-    const upload = await completer.complete(claimed.uploadId, true);
-    // What a takeover left behind, and the copies of contested parts, have served.
-    if (claimed.dirty) discards.kick();
-    return { upload, bodyEnd };
+    const { upload } = ledger;
+    const finished = upload.state === 'completing' ? await completer.complete(claimed.uploadId, true) : upload;
+    // The tail has served, and of a completed upload the copies of contested parts and what a takeover left behind.
+    if (discarded || claimed.dirty) discards.kick();
+    return { upload: finished, bodyEnd };
   }
 
   #publishProgress(upload: UploadRecord): void {

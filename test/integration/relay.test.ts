@@ -294,8 +294,8 @@ test('errors and lost replies of S3 are repeated from the buffer, and the next w
 test('what S3 refuses is not repeated: the request fails, and the offset stays', async (t) => {
   const relay = await startTestRelay(t);
   const uploadId = await create(relay, 2_500);
-  relay.storage.fate = () => ({ kind: 'refuse', code: 'AccessDenied' });
-  await assert.rejects(patch(relay, uploadId, 0, patternBytes(2_500)), /AccessDenied/);
+  relay.storage.fate = () => ({ kind: 'refuse', code: 'InvalidStorageClass' });
+  await assert.rejects(patch(relay, uploadId, 0, patternBytes(2_500)), /InvalidStorageClass/);
   assert.equal(relay.storage.calls.length, 1);
   const upload = await relay.catalog.find(uploadId);
   assert.equal(upload?.offsetBytes, 0);
@@ -339,6 +339,38 @@ test('a Complete that fails leaves the upload completing: no answer says finishe
   assert.equal((await relay.relay.look(uploadId)).state, 'finished');
   assert.deepEqual(relay.finished, [uploadId]);
   assert.ok((await storedBytes(relay, uploadId))?.equals(content));
+});
+
+test('the tail is removed only when the object is there', async (t) => {
+  const relay = await startTestRelay(t);
+  const content = patternBytes(2_500);
+  const uploadId = await create(relay, 2_500);
+  await patch(relay, uploadId, 0, content.subarray(0, 2_300));
+  relay.storage.fate = ({ operation }) => (operation === 'CompleteMultipartUpload' ? { kind: 'fail' } : { kind: 'ok' });
+  await assert.rejects(patch(relay, uploadId, 2_300, content.subarray(2_300)), /InternalError/);
+  // Whoever removes what is not needed any more while the upload is completing.
+  relay.discards.kick();
+  await relay.discards.idle();
+  assert.equal(relay.storage.counts().DeleteObjects, undefined);
+  relay.storage.fate = () => ({ kind: 'ok' });
+  assert.equal((await relay.relay.look(uploadId)).state, 'finished');
+  await assertOnlyObjects(relay, [uploadId]);
+});
+
+test('a denial is asked about again, and is believed when it stays', async (t) => {
+  const relay = await startTestRelay(t);
+  const uploadId = await create(relay, 700);
+  let denials = 2;
+  relay.storage.fate = ({ operation }) => {
+    if (operation !== 'PutObject' || denials === 0) return { kind: 'ok' };
+    denials -= 1;
+    return { kind: 'refuse', code: 'AccessDenied' };
+  };
+  assert.equal((await patch(relay, uploadId, 0, patternBytes(700))).upload.state, 'finished');
+  denials = 100;
+  const other = await create(relay, 700);
+  await assert.rejects(patch(relay, other, 0, patternBytes(700)), /AccessDenied/);
+  assert.equal(denials, 97);
 });
 
 test('the job finishes a completion without the client, and finds nothing to do after it', async (t) => {

@@ -205,7 +205,6 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
       (row, tables) => {
         if (step.part !== null) addPart(tables, row.uploadId, step.part);
         const dirty = row.dirty || step.unclean;
-        this.#discardTail(tables, { ...row, dirty });
         return {
           ...this.#seen(),
           offsetBytes: step.toBytes,
@@ -257,6 +256,7 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
         dirty: old.dirty || unclean,
       };
       this.#put(tables, row);
+      this.#discardTail(tables, row);
       for (const { copyKey } of tables.parts.get(uploadId) ?? []) {
         if (copyKey !== null) this.#discard(tables, uploadId, copyKey, { recheck: true });
       }
