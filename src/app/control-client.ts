@@ -1,8 +1,10 @@
 /** The commands' side of the control socket. */
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { StartError } from '../errors.ts';
+import type { FoundItem, OnFound } from '../relay/deep-sweep-report.ts';
 import { findControlAddress } from './control-address.ts';
 import type { SweepReport, SweepRequest } from './sweep-parts.ts';
 
@@ -12,6 +14,7 @@ const NOBODY = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTSOCK', 'ENOTDIR']);
 /**
  * Has the server that holds the data folder sweep, however long that takes.
  *
+ * @param onFound with `list`: called for each thing that a deep sweep finds, and waited for
  * @returns null when no server is running there
  * @throws StartError with one sentence when it cannot be asked, or does not come to an end
  */
@@ -19,6 +22,7 @@ export async function askServerToSweep(
   dataDir: string,
   wish: SweepRequest,
   signal: AbortSignal,
+  onFound: OnFound = () => {},
 ): Promise<SweepReport | null> {
   const body = JSON.stringify(wish);
   const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
@@ -27,9 +31,8 @@ export async function askServerToSweep(
   try {
     request.end(body);
     const [response] = (await once(request, 'response')) as [IncomingMessage];
-    const answer: unknown = JSON.parse(await text(response));
-    if (response.statusCode === 200) return answer as SweepReport;
-    throw new Error((answer as { message: string }).message);
+    if (response.statusCode !== 200) throw new Error((JSON.parse(await text(response)) as { message: string }).message);
+    return await readAnswer(response, onFound);
   } catch (error) {
     if (error instanceof Error && 'code' in error && NOBODY.has(String(error.code))) return null;
     if (signal.aborted)
@@ -37,4 +40,21 @@ export async function askServerToSweep(
     const why = error instanceof Error ? error.message : String(error);
     throw new StartError(`the running server did not carry the sweep out: ${why}`, { cause: error });
   }
+}
+
+/** One line of the answer: exactly one of these. */
+interface Line {
+  found?: FoundItem;
+  report?: SweepReport;
+  message?: string;
+}
+
+async function readAnswer(response: IncomingMessage, onFound: OnFound): Promise<SweepReport> {
+  for await (const text of createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })) {
+    const { found, report, message }: Line = JSON.parse(text);
+    if (report !== undefined) return report;
+    if (found === undefined) throw new Error(message ?? 'it gave an answer that is none');
+    await onFound(found);
+  }
+  throw new Error('it ended in the middle of its answer');
 }

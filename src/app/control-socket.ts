@@ -1,7 +1,10 @@
 /**
  * What the commands beside a running server talk to, since nobody else may open its embedded parts:
  *
- *   POST /sweep   {"dryRun": false, "deep": false, "adopt": false}   → 200 and a SweepReport
+ *   POST /sweep   {"dryRun": false, "deep": false, "adopt": false, "list": false,
+ *     "verify": false}
+ *   → 200 and lines of JSON: with `list` {"found": FoundItem} for each thing that a deep sweep finds, as it finds them and
+ *     no faster than they are read; at the end {"report": SweepReport}, or {"message": why there is none}
  *
  * Whoever can reach the socket is the server's own user. A command that goes away ends what it asked for.
  */
@@ -15,7 +18,13 @@ import { prepareControlAddresses, removeControlAddress } from './control-address
 import type { RunSweep } from './sweep-parts.ts';
 
 const MAX_REQUEST_BYTES = 65_536;
-const SWEEP_REQUEST = z.strictObject({ dryRun: z.boolean(), deep: z.boolean(), adopt: z.boolean() });
+const SWEEP_REQUEST = z.strictObject({
+  dryRun: z.boolean(),
+  deep: z.boolean(),
+  adopt: z.boolean(),
+  list: z.boolean(),
+  verify: z.boolean(),
+});
 
 export interface ControlSocketOptions {
   /** Whose lock the caller holds: a socket that is there is a killed server's. */
@@ -73,10 +82,16 @@ async function answer(request: IncomingMessage, response: ServerResponse, sweep:
     if (request.method !== 'POST' || request.url !== '/sweep') return send(response, 404, { message: 'not found' });
     const wish = await readWish(request);
     if (wish === null) return send(response, 400, { message: 'this server does not understand the request' });
-    send(response, 200, await sweep(wish, gone.signal));
+    response.writeHead(200, { 'content-type': 'application/x-ndjson', connection: 'close' });
+    const report = await sweep(wish, gone.signal, async (found) => {
+      if (wish.list) await writeLine(response, { found }, gone.signal);
+    });
+    await writeLine(response, { report }, gone.signal);
   } catch (error) {
-    send(response, 500, { message: error instanceof Error ? error.message : String(error) });
+    const message = error instanceof Error ? error.message : String(error);
+    await writeLine(response, { message }, gone.signal).catch(() => {});
   }
+  response.end();
 }
 
 async function readWish(request: IncomingMessage) {
@@ -86,6 +101,12 @@ async function readWish(request: IncomingMessage) {
   } catch {
     return null;
   }
+}
+
+/** Waits until the client has room for more. @throws when it has gone */
+async function writeLine(response: ServerResponse, line: object, gone: AbortSignal): Promise<void> {
+  gone.throwIfAborted();
+  if (!response.write(`${JSON.stringify(line)}\n`)) await once(response, 'drain', { signal: gone });
 }
 
 function send(response: ServerResponse, status: number, body: object): void {

@@ -1,4 +1,5 @@
 /** What sweeps, put together: for the server's own turns, for whoever asks a server, and for the command on its own. */
+import { AdoptionCatalog } from '../catalog/adoption-catalog.ts';
 import type { Database } from '../catalog/database.ts';
 import { ExpiryCatalog } from '../catalog/expiry-catalog.ts';
 import { SweepCatalog } from '../catalog/sweep-catalog.ts';
@@ -7,12 +8,15 @@ import type { UploadRecord } from '../catalog/upload-record.ts';
 import type { Logger } from '../observability/logger.ts';
 import { recordFinished } from '../pipeline/finish.ts';
 import type { JobQueue } from '../pipeline/job-queue.ts';
+import { ObjectAdopter } from '../relay/adopt-objects.ts';
 import type { BucketMarker } from '../relay/bucket-marker.ts';
-import { DeepSweeper, type DeepSweepReport } from '../relay/deep-sweep.ts';
+import { DeepSweeper } from '../relay/deep-sweep.ts';
+import type { DeepSweepReport, OnFound } from '../relay/deep-sweep-report.ts';
 import type { DiscardWorker } from '../relay/discard-worker.ts';
 import { UploadExpirer } from '../relay/expire-uploads.ts';
 import type { StorageCanary } from '../relay/storage-canary.ts';
 import { nothingSwept, type SweepCounts, Sweeper } from '../relay/sweep.ts';
+import type { EndOfBytes } from '../relay/upload-ledger.ts';
 import type { MultipartPrefixLister, ObjectStorage } from '../s3/object-storage.ts';
 
 export interface SweepRequest {
@@ -22,6 +26,10 @@ export interface SweepRequest {
   deep: boolean;
   /** Only with `deep`: takes the bucket over for this catalog. */
   adopt: boolean;
+  /** Only with `deep`: whoever asks is told of everything that is found, one by one. */
+  list: boolean;
+  /** Only with `deep`: asks S3 for the object of every file, too. */
+  verify: boolean;
 }
 
 export interface SweepReport {
@@ -34,8 +42,12 @@ export interface SweepReport {
   failures: string[];
 }
 
-/** Ends early, with what was done until then, when the signal says so. Never rejects. */
-export type RunSweep = (request: SweepRequest, signal?: AbortSignal) => Promise<SweepReport>;
+/**
+ * Ends early, with what was done until then, when the signal says so. Never rejects.
+ *
+ * @param onFound called for each thing that a deep sweep finds
+ */
+export type RunSweep = (request: SweepRequest, signal?: AbortSignal, onFound?: OnFound) => Promise<SweepReport>;
 
 export interface SweepParts {
   readonly sweeper: Sweeper;
@@ -64,11 +76,13 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
     dependencies;
   const { onEnded } = dependencies;
   const sweeps = new SweepCatalog(database);
+  const end: Pick<EndOfBytes, 'recordFinished'> = {
+    recordFinished: (trx, upload) => recordFinished(trx, queue, upload),
+  };
   const expirer = new UploadExpirer({
-    ...{ database, storage },
+    ...{ database, storage, end },
     evidence: canary,
     expiry: new ExpiryCatalog(database, { discardRecheckSecs, onEnded }),
-    end: { recordFinished: (trx, upload) => recordFinished(trx, queue, upload) },
     onAdopted: (upload) => {
       const { uploadId, objectKey } = upload;
       logger.warn(
@@ -87,11 +101,26 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
     },
     everyMs,
   );
-  const deepSweeper = new DeepSweeper({ sweeps, marker, canary, storage, discards, keyPrefix, now: Date.now });
+  const adopter = new ObjectAdopter({
+    ...{ database, storage, end },
+    adoptions: new AdoptionCatalog(database, { discardRecheckSecs }),
+    onAdopted: (upload) => {
+      const { uploadId, objectKey } = upload;
+      logger.info({ uploadId, objectKey }, 'a finished object without a record has one now');
+      dependencies.onAdopted?.(upload);
+    },
+  });
+  const deepSweeper = new DeepSweeper({ sweeps, adopter, marker, canary, storage, discards, keyPrefix, now: Date.now });
 
-  async function runSweep(request: SweepRequest, signal?: AbortSignal): Promise<SweepReport> {
+  async function runSweep(request: SweepRequest, signal?: AbortSignal, onFound?: OnFound): Promise<SweepReport> {
     const report: SweepReport = { request, counts: nothingSwept(), deep: null, failures: [] };
+    const sweepDeeply = async () => {
+      report.deep = await deepSweeper.sweep(request, onFound, signal);
+    };
+    // The operator's word comes before what is done on the strength of it: after a restore nothing expires without.
+    const adoptsFirst = request.adopt && !request.dryRun;
     try {
+      if (adoptsFirst) await sweepDeeply();
       if (request.dryRun) {
         report.counts = { ...(await sweeps.countDue()), adopted: 0 };
       } else {
@@ -100,7 +129,7 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
         report.counts = counts;
         report.failures.push(...failures.map((failure) => failure.message));
       }
-      if (request.deep) report.deep = await deepSweeper.sweep(request, signal);
+      if (request.deep && !adoptsFirst) await sweepDeeply();
     } catch (error) {
       report.failures.push(error instanceof Error ? error.message : String(error));
     }

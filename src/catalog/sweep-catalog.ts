@@ -10,6 +10,7 @@ export interface ListedObject {
   readonly objectKey: string;
   /** The upload's key, of which this is the object itself, a segment of its tail, the copy of a part, or a thumbnail. */
   readonly baseKey: string;
+  readonly owner: string;
   readonly kind: 'object' | 'tail' | 'copy' | 'thumbnail';
   /** Token of the writer that stored it; null for objects and thumbnails. */
   readonly token: string | null;
@@ -21,6 +22,14 @@ export interface ListedMultipart {
   readonly objectKey: string;
   readonly s3UploadId: string;
   readonly keyId: string;
+}
+
+/** A file as its record has it. */
+export interface RecordedFile {
+  readonly fileId: string;
+  readonly objectKey: string;
+  readonly bytes: number;
+  readonly createdAt: Date;
 }
 
 /** What a sweep would find to do at this moment. */
@@ -85,6 +94,28 @@ export class SweepCatalog {
     return rows.length;
   }
 
+  /** Records of files in the order of their ids. @param afterId only those behind it; null: from the beginning */
+  async findFiles(limit: number, afterId: string | null): Promise<RecordedFile[]> {
+    const behind = afterId === null ? sql`true` : sql`id > ${afterId}::uuid`;
+    return this.#readFiles(sql`${behind} ORDER BY id LIMIT ${limit}`);
+  }
+
+  /** Those of them that are still there. */
+  async findFilesOf(fileIds: readonly string[]): Promise<RecordedFile[]> {
+    return fileIds.length === 0 ? [] : this.#readFiles(sql`id IN (${sql.join(fileIds)})`);
+  }
+
+  async #readFiles(which: RawBuilder<unknown>): Promise<RecordedFile[]> {
+    const { rows } = await sql<{ id: string; object_key: string; bytes: number; created_at: Date }>`
+      SELECT id, object_key, bytes, created_at FROM files WHERE ${which}`.execute(this.#database.db);
+    return rows.map((row) => ({
+      fileId: row.id,
+      objectKey: row.object_key,
+      bytes: Number(row.bytes),
+      createdAt: row.created_at,
+    }));
+  }
+
   /**
    * Which of the listed objects nobody needs or is going to remove. Asked after they were listed: a key is in the
    * catalog before anything is stored under it and none is ever used again, so what is not needed now never will be.
@@ -111,24 +142,26 @@ export class SweepCatalog {
   /**
    * Which of the listed multipart uploads nobody carries on. An open upload that has a writer may be about to commit
    * any of them; its end, or the next writer's, takes care of the others.
+   *
+   * @returns S3's ids of them
    */
   async findUnknownMultiparts(listed: readonly ListedMultipart[]): Promise<string[]> {
     if (listed.length === 0) return [];
-    const { rows } = await sql<{ object_key: string }>`
-      ${unknownMultiparts(listed)} SELECT object_key FROM unknown`.execute(this.#database.db);
-    return rows.map((row) => row.object_key);
+    const { rows } = await sql<{ s3_upload_id: string }>`
+      ${unknownMultiparts(listed)} SELECT s3_upload_id FROM unknown`.execute(this.#database.db);
+    return rows.map((row) => row.s3_upload_id);
   }
 
-  /** @returns the keys of the multipart uploads that are discards now */
+  /** @returns the ids of those that are discards now */
   async discardUnknownMultiparts(listed: readonly ListedMultipart[]): Promise<string[]> {
     if (listed.length === 0) return [];
-    const { rows } = await sql<{ object_key: string }>`
+    const { rows } = await sql<{ s3_upload_id: string }>`
       ${unknownMultiparts(listed)}
       INSERT INTO discards (upload_id, object_key, s3_upload_id, scope)
-      SELECT key_id, object_key, s3_upload_id, 'multipart' FROM unknown RETURNING object_key`.execute(
+      SELECT key_id, object_key, s3_upload_id, 'multipart' FROM unknown RETURNING s3_upload_id`.execute(
       this.#database.db,
     );
-    return rows.map((row) => row.object_key);
+    return rows.map((row) => row.s3_upload_id);
   }
 }
 

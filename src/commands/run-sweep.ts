@@ -18,31 +18,36 @@ import { StartError } from '../errors.ts';
 import type { Logger } from '../observability/logger.ts';
 import { eventOfEnd } from '../pipeline/event-bus.ts';
 import { createJobQueue } from '../pipeline/job-queue.ts';
+import type { OnFound } from '../relay/deep-sweep-report.ts';
 import { DiscardWorker } from '../relay/discard-worker.ts';
 
 /** A server that is starting holds the folder, and does not listen yet. */
 const ASK_AGAIN_MS = 250;
 
-/** @throws StartError, UnavailableError: one sentence for the operator each */
+/**
+ * @param onFound with `list`: called for each thing that a deep sweep finds
+ * @throws StartError, UnavailableError: one sentence for the operator each
+ */
 export async function sweepWhereItBelongs(
   config: Config,
   secrets: Secrets,
   request: SweepRequest,
   logger: Logger,
   signal: AbortSignal,
+  onFound: OnFound = () => {},
 ): Promise<SweepReport> {
   const keepsData = config.s3.kind === 'embedded' || secrets.databaseUrl === null;
-  if (!keepsData) return sweepHere(config, secrets, null, request, logger, signal);
+  if (!keepsData) return sweepHere(config, secrets, null, request, logger, signal, onFound);
   if (!existsSync(config.dataDir)) {
     throw new StartError(`there is nothing to sweep: the data folder ${config.dataDir} does not exist`);
   }
   const until = performance.now() + config.startWaitSecs * 1_000;
   for (;;) {
-    const report = await askServerToSweep(config.dataDir, request, signal);
+    const report = await askServerToSweep(config.dataDir, request, signal, onFound);
     if (report !== null) return report;
     try {
       const lock = lockDataDir(config.dataDir);
-      return await sweepHere(config, secrets, lock, request, logger, signal);
+      return await sweepHere(config, secrets, lock, request, logger, signal, onFound);
     } catch (error) {
       if (!(error instanceof DataDirInUseError) || performance.now() + ASK_AGAIN_MS >= until) throw error;
       await sleep(ASK_AGAIN_MS);
@@ -57,6 +62,7 @@ async function sweepHere(
   request: SweepRequest,
   logger: Logger,
   signal: AbortSignal,
+  onFound: OnFound = () => {},
 ): Promise<SweepReport> {
   await using opened = new AsyncDisposableStack();
   if (lock !== null) opened.defer(() => lock.release());
@@ -77,7 +83,7 @@ async function sweepHere(
     onAdopted: ({ uploadId }) => events.publish({ type: 'finished', fileId: uploadId }),
     onEnded: (ended) => events.publish(eventOfEnd(ended)),
   });
-  return await runSweep(request, signal);
+  return await runSweep(request, signal, request.list ? onFound : undefined);
 }
 
 /** Nobody but this process is going to ask the embedded S3. */

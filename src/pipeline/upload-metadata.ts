@@ -1,7 +1,7 @@
 /** The `Upload-Metadata` header of tus (protocol 1.0, "Creation"): `key base64value,key base64value,flag`. */
-import { create as createContentDisposition } from 'content-disposition';
+import { create as createContentDisposition, parse as parseContentDisposition } from 'content-disposition';
 import { RelayError } from '../errors.ts';
-import type { ObjectHeaders } from '../s3/object-storage.ts';
+import type { ObjectHeaders, StoredObject } from '../s3/object-storage.ts';
 import { cleanFileName } from './file-name.ts';
 import { cleanMediaType, essenceOf } from './media-type.ts';
 
@@ -66,6 +66,32 @@ export function objectHeaders(header: string | null, detectedType: string | null
     contentDisposition: contentDisposition(fileNameOf(metadata), contentType),
     ...(cacheControl === null ? {} : { cacheControl }),
   };
+}
+
+/**
+ * The way back from {@link objectHeaders}: the name and the type of the file that an object is. What else the client said
+ * is not in the object, whose headers everybody can read where the bucket is public.
+ *
+ * @returns as an Upload-Metadata header; null when there is neither
+ */
+export function metadataOfObject(object: Pick<StoredObject, 'contentType' | 'contentDisposition'>): string | null {
+  const pairs: string[] = [];
+  const fileName = cleanFileName(fileNameIn(object.contentDisposition));
+  if (fileName !== null) pairs.push(`filename ${Buffer.from(fileName).toString('base64')}`);
+  const type = cleanMediaType(object.contentType);
+  // Said for all of which nothing was declared.
+  if (type !== null && type !== 'application/octet-stream')
+    pairs.push(`filetype ${Buffer.from(type).toString('base64')}`);
+  return pairs.length === 0 ? null : pairs.join(',');
+}
+
+function fileNameIn(contentDispositionHeader: string | null): string | null {
+  if (contentDispositionHeader === null) return null;
+  try {
+    return parseContentDisposition(contentDispositionHeader).parameters.filename ?? null;
+  } catch {
+    return null;
+  }
 }
 
 /** Of a header that was checked when it came in: should it not parse any more, the bytes still have their owner. */

@@ -2,21 +2,23 @@
  * The deep sweep: lists everything under the prefix and finds what the catalog does not know. In the normal course of
  * things there is nothing: whatever the relay stores is named by a row before or after, and the sweeper follows those.
  *
- * It deletes nothing itself. What is unknown becomes committed discards (V5), which the discard worker removes; and it
- * does so only while the marker says that this catalog's word counts (bucket-marker.ts), only with keys of exactly our
- * own form, and never with what is younger than a day.
+ * What is unknown is one of two things. A finished object with our stamp is a file whose record is missing, since the
+ * database was restored from an older backup: it is never removed; with `adopt` it gets its record back
+ * (adopt-objects.ts). All else is a leftover: it becomes a committed discard (V5), which the discard worker removes, when
+ * it is older than a day, of exactly our own form, and the marker says that this catalog's word counts (bucket-marker.ts).
  */
 import type { ListedMultipart, ListedObject, SweepCatalog } from '../catalog/sweep-catalog.ts';
 import type { CallOptions, MultipartPosition, MultipartPrefixLister, ObjectStorage } from '../s3/object-storage.ts';
 import { S3Error } from '../s3/s3-errors.ts';
+import type { ObjectAdopter } from './adopt-objects.ts';
 import { type BucketMarker, ForeignBucketError } from './bucket-marker.ts';
+import { type DeepSweepReport, DeepSweepTally, type FoundAs, type OnFound } from './deep-sweep-report.ts';
 import type { DiscardWorker } from './discard-worker.ts';
 import { readObjectKey, uploadsPrefix } from './listed-key.ts';
 import type { StorageCanary } from './storage-canary.ts';
+import { verifyFiles } from './verify-files.ts';
 
 const MIN_AGE_MS = 24 * 3_600_000;
-/** Keys that a report names; it counts the others. */
-const MAX_NAMED = 100;
 const REMOVE_BATCHES = 20;
 
 export interface DeepSweepWish {
@@ -24,34 +26,44 @@ export interface DeepSweepWish {
   dryRun: boolean;
   /** The operator's word that this catalog is the one that all objects under the prefix belong to. */
   adopt: boolean;
-}
-
-export interface DeepSweepReport {
-  objectsListed: number;
-  objectsUnknown: number;
-  /** null: the service cannot list them. */
-  multipartsListed: number | null;
-  multipartsUnknown: number;
-  /** How many of the unknown ones are gone from the bucket; more may be under way. */
-  removed: number;
-  /** Keys of the first of them. */
-  named: string[];
-  /** Why nothing was discarded; null when that was allowed. */
-  refusal: string | null;
+  /** Also asks S3 for the object of every file. */
+  verify: boolean;
 }
 
 export interface DeepSweeperDependencies {
   sweeps: Pick<
     SweepCatalog,
-    'findUnknownObjects' | 'discardUnknownObjects' | 'findUnknownMultiparts' | 'discardUnknownMultiparts'
+    | 'findUnknownObjects'
+    | 'discardUnknownObjects'
+    | 'findUnknownMultiparts'
+    | 'discardUnknownMultiparts'
+    | 'findFiles'
+    | 'findFilesOf'
   >;
+  adopter: Pick<ObjectAdopter, 'findUnfinished' | 'findFinished' | 'adopt'>;
   marker: Pick<BucketMarker, 'keep' | 'demandOurs' | 'adopt'>;
   canary: Pick<StorageCanary, 'adopt'>;
-  storage: Pick<ObjectStorage, 'listObjects'> & MultipartPrefixLister;
+  storage: Pick<ObjectStorage, 'listObjects' | 'headObject'> & MultipartPrefixLister;
   discards: Pick<DiscardWorker, 'removeUndone'>;
   keyPrefix: string;
   /** Wall clock, in ms: compared with S3's own dates. */
   now: () => number;
+}
+
+/** What goes along with one sweep. */
+interface Run extends DeepSweepWish {
+  tally: DeepSweepTally;
+  options: CallOptions;
+  /**
+   * Key of the last unknown finished object. Its thumbnails, and what else hangs on it, follow it in the listing and go
+   * with it.
+   */
+  lastFileKey: string | null;
+}
+
+interface FoundObject extends ListedObject {
+  bytes: number;
+  lastModified: Date | null;
 }
 
 export class DeepSweeper {
@@ -61,22 +73,17 @@ export class DeepSweeper {
     this.#dependencies = dependencies;
   }
 
-  /** @throws S3Error, DatabaseUnavailableError: what was discarded until then stays discarded */
-  async sweep(wish: DeepSweepWish, signal?: AbortSignal): Promise<DeepSweepReport> {
+  /** @throws S3Error, DatabaseUnavailableError: what was discarded or adopted until then stays so */
+  async sweep(wish: DeepSweepWish, onFound?: OnFound, signal?: AbortSignal): Promise<DeepSweepReport> {
     const options = signal === undefined ? {} : { signal };
-    const report: DeepSweepReport = {
-      objectsListed: 0,
-      objectsUnknown: 0,
-      multipartsListed: 0,
-      multipartsUnknown: 0,
-      removed: 0,
-      named: [],
-      refusal: await this.#refusal(wish, options),
-    };
+    const run: Run = { ...wish, tally: new DeepSweepTally(onFound), options, lastFileKey: null };
+    const { report } = run.tally;
+    report.refusal = await this.#refusal(wish, options);
     if (report.refusal !== null && !wish.dryRun) return report;
     try {
-      await this.#sweepObjects(wish, report, options);
-      await this.#sweepMultiparts(wish, report, options);
+      await this.#sweepObjects(run);
+      await this.#sweepMultiparts(run);
+      if (wish.verify) await verifyFiles(this.#dependencies, run.tally, options);
     } catch (error) {
       // The marker has changed hands while we were listing.
       if (!(error instanceof ForeignBucketError)) throw error;
@@ -105,57 +112,83 @@ export class DeepSweeper {
     }
   }
 
-  async #sweepObjects({ dryRun }: DeepSweepWish, report: DeepSweepReport, options: CallOptions): Promise<void> {
-    const { storage, sweeps, keyPrefix, marker } = this.#dependencies;
+  async #sweepObjects(run: Run): Promise<void> {
+    const { storage, keyPrefix } = this.#dependencies;
     const prefix = uploadsPrefix(keyPrefix);
     for (let after: string | undefined, more = true; more; ) {
-      options.signal?.throwIfAborted();
-      const page = await storage.listObjects(prefix, after, options);
-      const old: ListedObject[] = [];
-      for (const { key, lastModified } of page.objects) {
-        const ours = readObjectKey(keyPrefix, key);
-        if (ours === null) continue;
-        report.objectsListed += 1;
-        if (this.#isOld(lastModified)) old.push(ours);
+      run.options.signal?.throwIfAborted();
+      const page = await storage.listObjects(prefix, after, run.options);
+      const ours: FoundObject[] = [];
+      for (const { key, bytes, lastModified } of page.objects) {
+        const read = readObjectKey(keyPrefix, key);
+        if (read !== null) ours.push({ ...read, bytes, lastModified });
       }
-      let unknown = await sweeps.findUnknownObjects(old);
-      if (unknown.length > 0 && !dryRun) {
-        await marker.demandOurs(options);
-        unknown = await sweeps.discardUnknownObjects(old);
-      }
-      report.objectsUnknown += unknown.length;
-      nameSome(report, unknown);
+      run.tally.report.objectsListed += ours.length;
+      await this.#sweepPage(ours, run);
       after = page.objects.at(-1)?.key;
       more = page.more && after !== undefined;
     }
   }
 
-  async #sweepMultiparts({ dryRun }: DeepSweepWish, report: DeepSweepReport, options: CallOptions): Promise<void> {
+  async #sweepPage(ours: readonly FoundObject[], run: Run): Promise<void> {
+    const { sweeps, adopter, marker } = this.#dependencies;
+    const { tally, options, dryRun, adopt } = run;
+    const unknown = new Set(await sweeps.findUnknownObjects(ours));
+    const unfinished = new Set(adopt || dryRun ? await adopter.findUnfinished(ours.filter(isUploadsOwn)) : []);
+    const candidates = ours.filter(
+      (it) => isUploadsOwn(it) && (unknown.has(it.objectKey) || unfinished.has(it.objectKey)),
+    );
+    const files = await adopter.findFinished(candidates, options);
+    const leftovers: FoundObject[] = [];
+    for (const object of ours) {
+      if (isUploadsOwn(object)) run.lastFileKey = files.has(object.objectKey) ? object.objectKey : null;
+      if (object.baseKey === run.lastFileKey && !isUploadsOwn(object)) continue;
+      if (unknown.has(object.objectKey)) tally.report.objectsUnknown += 1;
+      else if (!files.has(object.objectKey)) continue;
+      if (!files.has(object.objectKey) && this.#isOld(object.lastModified)) leftovers.push(object);
+      else await tally.found(toItem(object, files.has(object.objectKey) ? 'file' : 'young'));
+    }
+    const discarded = new Set(leftovers.map((it) => it.objectKey));
+    if (!dryRun && (leftovers.length > 0 || (adopt && files.size > 0))) {
+      await marker.demandOurs(options);
+      if (adopt) tally.report.adopted += await adopter.adopt([...files.values()], options);
+      const now = await sweeps.discardUnknownObjects(leftovers);
+      discarded.clear();
+      for (const key of now) discarded.add(key);
+    }
+    for (const object of leftovers) {
+      if (discarded.has(object.objectKey)) await tally.found(toItem(object, 'removed'));
+    }
+  }
+
+  async #sweepMultiparts(run: Run): Promise<void> {
     const { sweeps, keyPrefix, marker } = this.#dependencies;
+    const { tally, options, dryRun } = run;
     for (let after: MultipartPosition | undefined, more = true; more; ) {
       options.signal?.throwIfAborted();
       const page = await this.#listMultiparts(after, options);
       if (page === null) {
-        report.multipartsListed = null;
+        tally.report.multipartsListed = null;
         return;
       }
-      const old: ListedMultipart[] = [];
+      const listed: (ListedMultipart & { initiated: Date | null })[] = [];
       for (const { key, s3UploadId, initiated } of page.uploads) {
         const ours = readObjectKey(keyPrefix, key);
-        if (ours?.kind !== 'object') continue;
-        report.multipartsListed = (report.multipartsListed ?? 0) + 1;
-        if (this.#isOld(initiated)) old.push({ objectKey: key, s3UploadId, keyId: ours.keyId });
+        if (ours?.kind === 'object') listed.push({ objectKey: key, s3UploadId, keyId: ours.keyId, initiated });
       }
-      let unknown = await sweeps.findUnknownMultiparts(old);
-      if (unknown.length > 0 && !dryRun) {
+      tally.report.multipartsListed = (tally.report.multipartsListed ?? 0) + listed.length;
+      let unknown = await sweeps.findUnknownMultiparts(listed);
+      tally.report.multipartsUnknown += unknown.length;
+      const isUnknown = (it: ListedMultipart) => unknown.includes(it.s3UploadId);
+      for (const it of listed) {
+        if (isUnknown(it) && !this.#isOld(it.initiated)) await tally.found(multipartItem(it, 'young'));
+      }
+      const old = listed.filter((it) => isUnknown(it) && this.#isOld(it.initiated));
+      if (old.length > 0 && !dryRun) {
         await marker.demandOurs(options);
         unknown = await sweeps.discardUnknownMultiparts(old);
       }
-      report.multipartsUnknown += unknown.length;
-      nameSome(
-        report,
-        unknown.map((key) => `${key} (multipart upload)`),
-      );
+      for (const it of old) if (isUnknown(it)) await tally.found(multipartItem(it, 'removed'));
       more = page.next !== null;
       after = page.next ?? undefined;
     }
@@ -174,7 +207,7 @@ export class DeepSweeper {
 
   /** Counts only what this sweep has found: other discards wait for the sweeper, but may well go with them. */
   async #removeDiscarded(report: DeepSweepReport, signal: AbortSignal | undefined): Promise<void> {
-    const found = report.objectsUnknown + report.multipartsUnknown;
+    const found = report.leftovers;
     for (let removed = 0; removed < found && !signal?.aborted; ) {
       const turn = await this.#dependencies.discards.removeUndone(REMOVE_BATCHES, signal);
       removed += turn.removed;
@@ -191,6 +224,17 @@ export class DeepSweeper {
 
 const LACKING = new Set(['NotImplemented', 'MethodNotAllowed']);
 
-function nameSome(report: DeepSweepReport, keys: readonly string[]): void {
-  report.named.push(...keys.slice(0, Math.max(0, MAX_NAMED - report.named.length)));
+/** Not what is hung on it. */
+function isUploadsOwn(object: ListedObject): boolean {
+  return object.kind === 'object';
+}
+
+function toItem({ objectKey, bytes, lastModified }: FoundObject, foundAs: FoundAs) {
+  const storedAt = lastModified?.toISOString() ?? null;
+  return { foundAs, key: objectKey, kind: 'object' as const, bytes, storedAt };
+}
+
+function multipartItem(listed: { objectKey: string; initiated: Date | null }, foundAs: FoundAs) {
+  const storedAt = listed.initiated?.toISOString() ?? null;
+  return { foundAs, key: listed.objectKey, kind: 'multipart' as const, bytes: null, storedAt };
 }

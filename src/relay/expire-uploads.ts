@@ -19,8 +19,8 @@
 import type { Database } from '../catalog/database.ts';
 import type { ExpiryCatalog } from '../catalog/expiry-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
-import { detectType, TYPE_HEAD_BYTES } from '../pipeline/detect-type.ts';
-import type { CallOptions, ObjectStorage, StoredObject } from '../s3/object-storage.ts';
+import type { CallOptions, ObjectStorage } from '../s3/object-storage.ts';
+import { detectObjectType } from './detect-object-type.ts';
 import { isWholeObject } from './object-headers.ts';
 import type { StorageEvidence } from './storage-canary.ts';
 import type { EndOfBytes } from './upload-ledger.ts';
@@ -91,21 +91,15 @@ export class UploadExpirer {
 
   /** @returns the whole object and its type; null when there is none */
   async #look(upload: UploadRecord, options: CallOptions) {
-    const object = await this.#dependencies.storage.headObject(upload.objectKey, options);
+    const { storage } = this.#dependencies;
+    const { objectKey } = upload;
+    const object = await storage.headObject(objectKey, options);
     if (object === null || !isWholeObject(object, upload)) return null;
-    const detectedType = upload.detectedType ?? (await this.#detectType(upload.objectKey, object, options));
-    return { bytes: object.bytes, detectedType };
-  }
-
-  async #detectType(key: string, { bytes }: StoredObject, options: CallOptions): Promise<string | null> {
-    // A range of nothing is refused.
-    if (bytes === 0) return null;
-    const last = Math.min(bytes, TYPE_HEAD_BYTES) - 1;
-    const opened = await this.#dependencies.storage.getObject(key, { first: 0, last }, options);
-    if (opened === null) throw new Error(`the object ${key} went away while it was looked at`);
-    const chunks: Buffer[] = [];
-    for await (const chunk of opened.body as AsyncIterable<Buffer>) chunks.push(chunk);
-    return detectType(Buffer.concat(chunks));
+    const { bytes } = object;
+    return {
+      bytes,
+      detectedType: upload.detectedType ?? (await detectObjectType(storage, { objectKey, bytes }, options)),
+    };
   }
 
   async #adopt(upload: UploadRecord, object: { bytes: number; detectedType: string | null }): Promise<boolean> {

@@ -35,6 +35,8 @@ export interface StoredObject {
   bytes: number;
   etag: string;
   contentType: string | null;
+  /** As it was given to S3 (RFC 6266). */
+  contentDisposition: string | null;
   lastModified: Date | null;
   metadata: Readonly<Record<string, string>>;
 }

@@ -40,6 +40,7 @@ export class SdkObjects {
         bytes: required('HeadObject', answer.ContentLength),
         etag: required('HeadObject', answer.ETag),
         contentType: answer.ContentType ?? null,
+        contentDisposition: answer.ContentDisposition ?? null,
         lastModified: answer.LastModified ?? null,
         metadata: answer.Metadata ?? {},
       };
@@ -69,6 +70,7 @@ export class SdkObjects {
         bytes: required('GetObject', answer.ContentLength),
         etag: required('GetObject', answer.ETag),
         contentType: answer.ContentType ?? null,
+        contentDisposition: answer.ContentDisposition ?? null,
         lastModified: answer.LastModified ?? null,
         metadata: answer.Metadata ?? {},
         contentRange: answer.ContentRange ?? null,

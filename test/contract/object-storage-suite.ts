@@ -34,6 +34,7 @@ export function objectStorageContract(name: string, open: (t: TestContext) => Pr
     assert.equal(head?.etag, etag);
     assert.match(etag, /^".+"$/);
     assert.equal(head?.contentType, 'text/plain; charset=utf-8');
+    assert.match(head?.contentDisposition ?? '', /^attachment; .*filename\*=UTF-8''%C3%BC\.txt$/);
     assert.deepEqual({ ...head?.metadata }, { upload: 'u-1', 's3-created': '2026-01-02T03:04:05Z' });
     const opened = await storage.getObject(key);
     assert.equal(opened?.contentRange, null);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { sql } from 'kysely';
+import type { DeepSweepReport, FoundAs } from '../../src/relay/deep-sweep-report.ts';
 import { openTestDatabase } from '../support/test-database.ts';
 import { bodyOf, patternBytes } from '../support/test-relay.ts';
 import {
@@ -22,6 +23,12 @@ async function createAndSend(node: TestSweeper, lengthBytes: number, sendBytes: 
   return (await node.relay.append({ uploadId, offsetBytes: 0, declaredLengthBytes: null, body })).upload;
 }
 
+const keysFoundAs = (report: DeepSweepReport, foundAs: FoundAs) =>
+  report.named
+    .filter((it) => it.foundAs === foundAs)
+    .map((it) => it.key)
+    .sort();
+
 /** The marker aside. */
 const keysIn = ({ storage }: Pick<TestSweeper, 'storage'>) =>
   [...storage.objects.keys()].filter((key) => !key.includes('.tus-relay-')).sort();
@@ -36,9 +43,10 @@ test('what the catalog does not know is removed, a day after it was stored', asy
   const report = await node.deep();
   assert.equal(report.refusal, null);
   assert.equal(report.objectsListed, 5);
-  assert.equal(report.objectsUnknown, 4);
-  assert.equal(report.removed, 4);
-  assert.deepEqual(report.named.sort(), orphans.sort());
+  assert.equal(report.objectsUnknown, 5);
+  assert.deepEqual([report.leftovers, report.removed, report.young, report.files], [4, 4, 1, 0]);
+  assert.deepEqual(keysFoundAs(report, 'removed'), orphans.sort());
+  assert.deepEqual(keysFoundAs(report, 'young'), [young]);
   assert.deepEqual(keysIn(node), [young]);
 });
 
@@ -80,7 +88,7 @@ test('thumbnails stay with their file, and while their job is still to run', asy
   for (const { objectKey } of [known, pending]) await storeObject(node.storage, `${objectKey}_thumb_128`);
   const orphan = await storeObject(node.storage, `${known.objectKey}_thumb_512`);
   letTimePass(node.storage);
-  assert.deepEqual((await node.deep()).named, [orphan]);
+  assert.deepEqual(keysFoundAs(await node.deep(), 'removed'), [orphan]);
 });
 
 test('a segment of the writer that is at work stays, one of an earlier writer goes', async (t) => {
@@ -95,7 +103,7 @@ test('a segment of the writer that is at work stays, one of an earlier writer go
   await storeObject(node.storage, `${upload.objectKey}.tail/${token}/2`);
   const fenced = await storeObject(node.storage, `${upload.objectKey}.tail/${randomUUID()}/2`);
   letTimePass(node.storage);
-  assert.deepEqual((await node.deep()).named, [fenced]);
+  assert.deepEqual(keysFoundAs(await node.deep(), 'removed'), [fenced]);
 });
 
 test('a multipart upload that nobody carries on is aborted, without the file of the same key', async (t) => {
@@ -154,7 +162,7 @@ test('a dry run writes nothing, neither to the bucket nor to the catalog', async
   const before = JSON.stringify([...node.storage.objects]);
   for (const adopt of [false, true]) {
     const report = await node.deep({ dryRun: true, adopt });
-    assert.deepEqual(report.named, [orphan]);
+    assert.deepEqual(keysFoundAs(report, 'removed'), [orphan]);
     assert.equal(report.refusal === null, adopt, 'without a marker it would be refused');
   }
   assert.equal(JSON.stringify([...node.storage.objects]), before);
@@ -186,8 +194,10 @@ test('two deployments that share a bucket by mistake cannot delete each other’
   assert.match(warned.refusal ?? '', /another catalog .* check that no other deployment/);
   assert.deepEqual(keysIn(first), objects.sort());
   // The operator has moved the second one elsewhere, and says so.
-  assert.equal((await first.deep({ adopt: true })).objectsUnknown, 1);
-  assert.equal((await first.deep()).refusal, null);
+  assert.equal((await first.deep({ adopt: true })).adopted, 1);
+  const after = await first.deep();
+  assert.deepEqual([after.refusal, after.objectsUnknown], [null, 0]);
+  assert.deepEqual(keysIn(first), objects.sort(), 'finished files are removed by nobody');
 });
 
 test('a restored backup is refused, and what was uploaded since it was made stays', async (t) => {
@@ -206,9 +216,10 @@ test('a restored backup is refused, and what was uploaded since it was made stay
     assert.deepEqual(keysIn(node), [lost.objectKey]);
   }
   const shown = await node.deep({ dryRun: true });
-  assert.deepEqual([shown.named, shown.refusal === null], [[lost.objectKey], false]);
+  assert.deepEqual([keysFoundAs(shown, 'file'), shown.refusal === null], [[lost.objectKey], false]);
   const adopted = await node.deep({ adopt: true });
-  assert.deepEqual([adopted.refusal, adopted.removed], [null, 1]);
+  assert.deepEqual([adopted.refusal, adopted.adopted, adopted.removed], [null, 1, 0]);
+  assert.deepEqual(keysIn(node), [lost.objectKey]);
 });
 
 test('of a catalog and its clone neither sweeps, whichever was faster to renew the marker', async (t) => {

@@ -146,7 +146,11 @@ test('after a kill it takes the lock and opens the embedded parts itself', async
     /uploads to expire +1\n[\s\S]*objects nobody knows +1\n[\s\S]*multipart uploads nobody knows +1\n/,
   );
   assert.match(plan.stdout, /\nTotal: 4\n$/);
-  assert.ok(plan.stdout.includes(`    ${orphan}\n`));
+  assert.ok(plan.stdout.includes(`    ${orphan} (7 bytes, `));
+  const list = await runSweepCommand(env, '--deep', '--dry-run', '--list');
+  const lines = list.stdout.split('\n').filter((line) => line.startsWith('removed\t'));
+  assert.equal(lines.length, 2);
+  assert.match(lines.join('\n'), new RegExp(`^removed\\tobject\\t7\\t\\S+\\t${orphan}$`, 'm'));
 
   const swept = await runSweepCommand(env, '--deep');
   assert.equal(swept.code, 0, swept.stdout + swept.stderr);

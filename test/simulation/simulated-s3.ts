@@ -356,6 +356,7 @@ function describe(object: SimulatedObject): StoredObject {
     bytes: object.bytes.length,
     etag: object.etag,
     contentType: object.headers.contentType ?? null,
+    contentDisposition: object.headers.contentDisposition ?? null,
     lastModified: null,
     metadata: object.headers.metadata ?? {},
   };

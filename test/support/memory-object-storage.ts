@@ -255,6 +255,7 @@ function describe(object: MemoryObject): StoredObject {
     bytes: object.bytes.length,
     etag: object.etag,
     contentType: object.headers.contentType ?? null,
+    contentDisposition: object.headers.contentDisposition ?? null,
     lastModified: object.storedAt,
     metadata: object.headers.metadata ?? {},
   };

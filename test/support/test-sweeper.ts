@@ -1,10 +1,13 @@
 import type { TestContext } from 'node:test';
+import { AdoptionCatalog } from '../../src/catalog/adoption-catalog.ts';
 import { CatalogIdentityStore } from '../../src/catalog/catalog-identity.ts';
 import type { Database } from '../../src/catalog/database.ts';
 import { ExpiryCatalog } from '../../src/catalog/expiry-catalog.ts';
 import { SweepCatalog } from '../../src/catalog/sweep-catalog.ts';
+import { ObjectAdopter } from '../../src/relay/adopt-objects.ts';
 import { BucketMarker } from '../../src/relay/bucket-marker.ts';
-import { DeepSweeper } from '../../src/relay/deep-sweep.ts';
+import { DeepSweeper, type DeepSweepWish } from '../../src/relay/deep-sweep.ts';
+import type { OnFound } from '../../src/relay/deep-sweep-report.ts';
 import { UploadExpirer } from '../../src/relay/expire-uploads.ts';
 import { Sweeper } from '../../src/relay/sweep.ts';
 import type { MemoryObjectStorage } from './memory-object-storage.ts';
@@ -45,17 +48,17 @@ function addSweepers(node: Awaited<ReturnType<typeof startTestRelay>>, keyPrefix
     canary: { keep: async () => {} },
     onFailure: (error) => failures.push(error),
   });
-  const deepSweeper = new DeepSweeper({
-    sweeps,
-    marker,
-    canary: { adopt: async () => {} },
-    storage,
-    discards,
-    keyPrefix,
-    now: Date.now,
+  const adopter = new ObjectAdopter({
+    ...{ database, storage, end },
+    adoptions: new AdoptionCatalog(database, { discardRecheckSecs: 1_800 }),
+    onAdopted: ({ uploadId }) => adopted.push(uploadId),
   });
-  const deep = (wish: { dryRun?: boolean; adopt?: boolean } = {}) =>
-    deepSweeper.sweep({ dryRun: false, adopt: false, ...wish });
+  const deepSweeper = new DeepSweeper({
+    ...{ sweeps, adopter, marker, storage, discards, keyPrefix, now: Date.now },
+    canary: { adopt: async () => {} },
+  });
+  const deep = (wish: Partial<DeepSweepWish> = {}, onFound?: OnFound) =>
+    deepSweeper.sweep({ dryRun: false, adopt: false, verify: false, ...wish }, onFound);
   return { sweeps, marker, sweeper, deep, adopted };
 }
 

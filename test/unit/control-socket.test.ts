@@ -10,8 +10,9 @@ import { findControlAddress } from '../../src/app/control-address.ts';
 import { askServerToSweep } from '../../src/app/control-client.ts';
 import { openControlSocket } from '../../src/app/control-socket.ts';
 import type { RunSweep, SweepReport, SweepRequest } from '../../src/app/sweep-parts.ts';
+import type { FoundItem } from '../../src/relay/deep-sweep-report.ts';
 
-const WISH: SweepRequest = { dryRun: true, deep: false, adopt: false };
+const WISH: SweepRequest = { dryRun: true, deep: false, adopt: false, list: false, verify: false };
 const COUNTS = { expired: 1, adopted: 6, completionsResumed: 2, removed: 3, rechecked: 4, purged: 5 };
 const never = new AbortController().signal;
 
@@ -40,11 +41,51 @@ async function open(t: TestContext, dataDir: string, run: RunSweep = sweep) {
 test('a command beside the server gets the report of what the server did', async (t) => {
   const dataDir = makeDataDir(t);
   await open(t, dataDir);
-  const report = await askServerToSweep(dataDir, { dryRun: false, deep: true, adopt: true }, never);
+  const request = { dryRun: false, deep: true, adopt: true, list: false, verify: false };
+  const report = await askServerToSweep(dataDir, request, never);
   assert.deepEqual(report, {
-    ...{ request: { dryRun: false, deep: true, adopt: true }, counts: COUNTS, deep: null, failures: [] },
+    ...{ request, counts: COUNTS, deep: null, failures: [] },
   });
 });
+
+test('a list comes as it is found, however long it is, and no faster than it is read', async (t) => {
+  const dataDir = makeDataDir(t);
+  const count = 20_000;
+  const item = (n: number): FoundItem => ({
+    ...{ foundAs: 'file', key: `uploads/public/2026/01/31/${n}`, kind: 'object', bytes: n, storedAt: null },
+  });
+  let sent = 0;
+  await open(t, dataDir, async (wish, _signal, onFound) => {
+    for (; sent < count; sent += 1) await onFound?.(item(sent));
+    return { request: wish, counts: COUNTS, deep: null, failures: [] };
+  });
+  let read = 0;
+  const held = Promise.withResolvers<void>();
+  const asked = askServerToSweep(dataDir, { ...WISH, deep: true, list: true }, never, async (found) => {
+    assert.deepEqual(found, item(read));
+    read += 1;
+    if (read === 1) await held.promise;
+  });
+  const stalled = await settlesAt(() => sent);
+  assert.ok(stalled > 0 && stalled < count, `${stalled} sent while one was read`);
+  held.resolve();
+  assert.deepEqual((await asked)?.counts, COUNTS);
+  assert.equal(read, count);
+  read = 0;
+  assert.deepEqual((await askServerToSweep(dataDir, { ...WISH, deep: true }, never))?.counts, COUNTS);
+  assert.equal(read, 0, 'nobody asked for a list');
+});
+
+/** When it has not moved for a while. */
+async function settlesAt(look: () => number): Promise<number> {
+  for (let last = -1, same = 0; ; ) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const now = look();
+    same = now === last && now > 0 ? same + 1 : 0;
+    if (same === 4) return now;
+    last = now;
+  }
+}
 
 test('nobody but the server’s own user may enter', { skip: process.platform === 'win32' }, async (t) => {
   const dataDir = makeDataDir(t);

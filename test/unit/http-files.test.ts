@@ -56,7 +56,14 @@ function serveFile(t: TestContext, file: Partial<DescribedFile> = {}, wishes: Wi
 }
 
 function stored(content: Buffer) {
-  return { bytes: content.length, etag: '"x"', contentType: null, lastModified: null, metadata: {} };
+  return {
+    bytes: content.length,
+    etag: '"x"',
+    contentType: null,
+    contentDisposition: null,
+    lastModified: null,
+    metadata: {},
+  };
 }
 
 function opened(content: Buffer, range?: { first: number; last?: number }): OpenedObject {

@@ -8,6 +8,7 @@ import {
   InvalidMetadataError,
   isSafeInline,
   MAX_METADATA_BYTES,
+  metadataOfObject,
   objectHeaders,
   parseStoredMetadata,
   parseUploadMetadata,
@@ -158,4 +159,25 @@ test('a cache rule of the client is kept only when a header can carry it', () =>
   for (const value of ['', 'a\r\nSet-Cookie: x', 'grün', 'x'.repeat(256)]) {
     assert.equal(objectHeaders(headerOf({ cacheControl: value })).cacheControl, undefined);
   }
+});
+
+test('an object’s headers give back the name and the type that a file has, whatever they are', () => {
+  const headersOf = (header: string | null) => {
+    const { contentType = null, contentDisposition: disposition = null } = objectHeaders(header);
+    return { contentType, contentDisposition: disposition };
+  };
+  const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 100 });
+  const type = fc.constantFrom('image/png', 'text/plain; charset=utf-8', 'Application/PDF', 'no type', '');
+  fc.assert(
+    fc.property(name, type, (filename, filetype) => {
+      const header = headerOf({ filename, filetype, secret: 'not told' });
+      const was = parseStoredMetadata(header);
+      const is = parseStoredMetadata(metadataOfObject(headersOf(header)));
+      assert.deepEqual([fileNameOf(is), declaredTypeOf(is)], [fileNameOf(was), declaredTypeOf(was)]);
+      assert.equal(is.has('secret'), false);
+    }),
+  );
+  assert.equal(metadataOfObject(headersOf(null)), null);
+  assert.equal(metadataOfObject({ contentType: null, contentDisposition: null }), null);
+  assert.equal(metadataOfObject({ contentType: 'x', contentDisposition: ';;=' }), null, 'not one of ours');
 });
