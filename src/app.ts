@@ -19,8 +19,10 @@ import { createExpressApp } from './http/express-app.ts';
 import { describeFile } from './http/file-json.ts';
 import { fileRoutes } from './http/file-routes.ts';
 import { Readiness } from './http/health.ts';
+import { isLoopbackOnly } from './http/host-guard.ts';
 import { listen } from './http/http-server.ts';
 import { type MetricsText, tellMetrics } from './http/metrics-route.ts';
+import { OriginRules } from './http/origin-rules.ts';
 import { pageRoutes } from './http/page.ts';
 import { trustedProxies } from './http/trust-proxy.ts';
 import { downloadUpload } from './http/upload-download.ts';
@@ -36,6 +38,10 @@ import { TusServer } from './tus/tus-server.ts';
 const PAGE_FOLDER = fileURLToPath(new URL('../client/dist', import.meta.url));
 /** What requests may still take when every upload has let go. */
 const LAST_ANSWERS_MS = 1_000;
+/** A page whose name leads to this server is, for a browser, a page of this server. */
+const OPEN_TO_REBINDING =
+  'other machines can connect, under any name: set ALLOWED_HOSTS to the names of this server, or pages of the web can ' +
+  'reach it through the browser of whoever can';
 
 /** Where to find what runs, as the operator wants to read it. */
 export interface Addresses {
@@ -134,13 +140,17 @@ export async function startServer(
       onChange: tellChange('storage'),
     },
   ]);
+  const isTrustedProxy = trustedProxies(config.trustProxy);
+  const origins = new OriginRules(config.corsOrigins, isTrustedProxy);
+  const hosts = { allowed: config.allowedHosts, loopbackOnly: await isLoopbackOnly(config.host) };
+  if (!hosts.loopbackOnly && hosts.allowed === null && !origins.open) logger.warn(OPEN_TO_REBINDING);
   const tus = new TusServer(
     {
       basePath: config.basePath,
       maxUploadBytes: config.maxUploadBytes,
-      corsOrigins: config.corsOrigins,
-      isTrustedProxy: trustedProxies(config.trustProxy),
-      download: downloadUpload({ uploads: relay, files, downloads, corsOrigins: config.corsOrigins }),
+      isTrustedProxy,
+      readableBy: (request) => origins.readableBy(request),
+      download: downloadUpload({ uploads: relay, files, downloads, origins }),
       // Of an outage the log has one error, by readiness; not one for each request that is turned away for now.
       onFailure: (error, request) =>
         logger[error instanceof RelayError && error.status === 503 ? 'warn' : 'error'](
@@ -167,7 +177,7 @@ export async function startServer(
     readiness,
     tus,
     trustProxy: config.trustProxy,
-    corsOrigins: config.corsOrigins,
+    ...{ hosts, origins },
     publicConfig: { tusEndpoint: config.basePath, maxUploadBytes: config.maxUploadBytes },
     files: fileRoutes({
       files,

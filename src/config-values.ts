@@ -80,14 +80,28 @@ export function redisUrl() {
   );
 }
 
-/** What a browser sends as `Origin`, for each page that may use the server from elsewhere; `*` for any. */
-export type AllowedOrigins = '*' | readonly string[];
+/**
+ * What a browser sends as `Origin`, for each page that may use the server from elsewhere; `*` for any, `local` for
+ * those on the user's own machine.
+ */
+export type AllowedOrigins = '*' | 'local' | readonly string[];
 
 export function origins() {
   return text<AllowedOrigins>('* or a comma-separated list of origins like https://app.example.com', (value) => {
     if (value === '*') return '*';
     const list = value.split(',').map((item) => item.trim().replace(/\/$/, '').toLowerCase());
     return list.every((item) => URL.parse(item)?.origin === item) ? list : undefined;
+  });
+}
+
+/** Names or addresses, lower case, with a port where only that one is meant; `*` for any. */
+export type AllowedHosts = '*' | readonly string[];
+
+export function hosts() {
+  return text<AllowedHosts>('* or a comma-separated list of names like uploads.example.com', (value) => {
+    if (value === '*') return '*';
+    const list = value.split(',').map((item) => item.trim().toLowerCase());
+    return list.every((item) => /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/.test(item)) ? list : undefined;
   });
 }
 

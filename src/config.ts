@@ -5,11 +5,13 @@
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import {
+  type AllowedHosts,
   type AllowedOrigins,
   basePath,
   byteCount,
   flag,
   GIB,
+  hosts,
   httpUrl,
   keyPrefix,
   MIB,
@@ -35,6 +37,8 @@ export interface Config {
   readonly basePath: string;
   readonly trustProxy: TrustProxy;
   readonly corsOrigins: AllowedOrigins;
+  /** null: loopback names where `host` is of this machine only, else any. */
+  readonly allowedHosts: AllowedHosts | null;
   /** What stands before an object key in a file's public URL, without a slash at the end; null: our own routes. */
   readonly publicUrlBase: string | null;
   readonly s3: S3Target;
@@ -111,7 +115,14 @@ export const variables = {
     'false',
     'Which proxies in front may say how a client reached us (`X-Forwarded-*`): `true`, `false`, how many there are, or their addresses.',
   ),
-  CORS_ORIGINS: variable(origins(), '*', 'Pages of other origins that may use the server: `*`, or a list with commas.'),
+  CORS_ORIGINS: optional(
+    origins(),
+    'Pages of other origins that may use the server: a list with commas, or `*` for every page of the web. Unset: pages on the user’s own machine (`http://localhost:3000`).',
+  ),
+  ALLOWED_HOSTS: optional(
+    hosts(),
+    'Names by which clients reach the server, with commas; `*` for any. Unset: any, but with `HOST` on this machine only `localhost`, `127.0.0.1` and the like.',
+  ),
   PUBLIC_URL_BASE: optional(
     httpUrl(),
     'URL of a CDN in front of the bucket: file URLs are this, a slash and the object key.',
@@ -278,7 +289,8 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
       dataDir: resolve(values.DATA_DIR),
       basePath: values.BASE_PATH,
       trustProxy: values.TRUST_PROXY,
-      corsOrigins: values.CORS_ORIGINS,
+      corsOrigins: values.CORS_ORIGINS ?? 'local',
+      allowedHosts: values.ALLOWED_HOSTS ?? null,
       publicUrlBase: values.PUBLIC_URL_BASE ?? null,
       s3,
       s3KeyPrefix: values.S3_KEY_PREFIX ?? '',

@@ -1,5 +1,6 @@
-import type { Request, RequestHandler, Response } from 'express';
-import type { AllowedOrigins } from '../config-values.ts';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { RequestHandler } from 'express';
+import type { OriginRules } from './origin-rules.ts';
 
 const METHODS = 'GET, HEAD, POST, DELETE, OPTIONS';
 const ALLOWED_HEADERS = 'Authorization, Content-Type, If-None-Match, If-Range, Range, X-Request-ID, X-Requested-With';
@@ -7,10 +8,10 @@ const EXPOSED_HEADERS =
   'Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Retry-After, X-Request-ID';
 const PREFLIGHT_MAX_AGE_SECS = 86_400;
 
-/** Lets pages of other origins use the API, and answers their preflights. The tus endpoint has its own. */
-export function allowOrigins(allowed: AllowedOrigins): RequestHandler {
+/** Lets pages of other origins read what the API answers, and answers their preflights. The tus endpoint has its own. */
+export function allowOrigins(rules: OriginRules): RequestHandler {
   return (request, response, next) => {
-    const isAllowed = setOriginHeaders(request, response, allowed);
+    const isAllowed = setOriginHeaders(request, response, rules);
     if (request.method !== 'OPTIONS') {
       next();
       return;
@@ -25,11 +26,12 @@ export function allowOrigins(allowed: AllowedOrigins): RequestHandler {
 }
 
 /** @returns whether the page that asks may read the answer; false also for what is no page of another origin */
-export function setOriginHeaders(request: Request, response: Response, allowed: AllowedOrigins): boolean {
-  const origin = request.get('origin');
-  if (allowed !== '*') response.vary('Origin');
-  if (origin === undefined || (allowed !== '*' && !allowed.includes(origin.toLowerCase()))) return false;
-  response.setHeader('Access-Control-Allow-Origin', allowed === '*' ? '*' : origin);
+export function setOriginHeaders(request: IncomingMessage, response: ServerResponse, rules: OriginRules): boolean {
+  const origin = rules.readableBy(request);
+  if (origin === null || request.headers.origin === undefined) return false;
+  response.setHeader('Access-Control-Allow-Origin', origin);
+  // Browsers refuse the two together with `*`.
+  if (origin !== '*') response.setHeader('Access-Control-Allow-Credentials', 'true');
   response.setHeader('Access-Control-Expose-Headers', EXPOSED_HEADERS);
   return true;
 }

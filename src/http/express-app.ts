@@ -1,25 +1,33 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import express, { type Express, type RequestHandler, type Router } from 'express';
-import type { AllowedOrigins, TrustProxy } from '../config-values.ts';
+import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Router } from 'express';
+import type { TrustProxy } from '../config-values.ts';
 import type { HttpMetrics } from '../observability/http-metrics.ts';
 import type { Logger } from '../observability/logger.ts';
 import { type PublicConfig, tellConfig } from './config-route.ts';
 import { allowOrigins } from './cors.ts';
 import { handleErrors, NotFoundError } from './error-response.ts';
 import { healthRoutes, type Readiness } from './health.ts';
+import { guardHosts, type HostRules } from './host-guard.ts';
+import { guardOrigins } from './origin-guard.ts';
+import type { OriginRules } from './origin-rules.ts';
 import { guardPaths } from './path-guard.ts';
 import { logRequests } from './request-log.ts';
 import { measureRequests } from './request-metrics.ts';
-import { setTrustProxy } from './trust-proxy.ts';
+import { setTrustProxy, trustedProxies } from './trust-proxy.ts';
 
 export interface ExpressAppParts {
   logger: Logger;
   readiness: Readiness;
   trustProxy: TrustProxy;
-  corsOrigins: AllowedOrigins;
+  hosts: HostRules;
+  origins: OriginRules;
   /** `tusEndpoint`: a path without a slash at the end. */
   publicConfig: PublicConfig;
-  tus: { handle(request: IncomingMessage, response: ServerResponse): Promise<void> };
+  tus: {
+    handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
+    /** For what was turned away before it came there. */
+    answerError(error: unknown, request: IncomingMessage, response: ServerResponse): void;
+  };
   files: Router;
   events: RequestHandler;
   /** What requests are counted by, and what answers `GET /metrics`. */
@@ -44,17 +52,21 @@ export function createExpressApp(parts: ExpressAppParts): Express {
   app.use(logRequests(parts.logger, isQuiet));
   app.use(measureRequests(parts.requestMetrics, isTus));
   app.use(closeWhileDraining(parts.readiness));
+  // Before the guards: balancers ask by any name, and learn nothing that is anybody's business.
   app.use(healthRoutes(parts.readiness));
+  app.use(guardHosts(parts.hosts, trustedProxies(parts.trustProxy)));
+  app.use(guardOrigins(parts.origins));
   app.get('/metrics', parts.metrics);
   app.use(forwardTus(isTus, parts.tus));
   app.use(guardPaths);
-  app.use('/api', apiHeaders, allowOrigins(parts.corsOrigins));
+  app.use('/api', apiHeaders, allowOrigins(parts.origins));
   app.get('/api/config', tellConfig(parts.publicConfig));
   app.get('/api/events', parts.events);
   app.use('/api', parts.files);
   app.use('/api', notFound);
   app.use(parts.page);
   app.use(notFound);
+  app.use(refuseTus(isTus, parts.tus));
   app.use(handleErrors(parts.logger));
   return app;
 }
@@ -72,6 +84,14 @@ function forwardTus(isTus: (path: string) => boolean, tus: ExpressAppParts['tus'
   return async (request, response, next) => {
     if (isTus(request.originalUrl.split('?', 1)[0] ?? '')) await tus.handle(request, response);
     else next();
+  };
+}
+
+/** What a guard threw at the tus endpoint's door is answered in the protocol's way. */
+function refuseTus(isTus: (path: string) => boolean, tus: ExpressAppParts['tus']): ErrorRequestHandler {
+  return (error, request, response, next) => {
+    if (isTus(request.originalUrl.split('?', 1)[0] ?? '')) tus.answerError(error, request, response);
+    else next(error);
   };
 }
 

@@ -40,6 +40,8 @@ export const TUS_CODES: Readonly<Record<string, string>> = {
   body_timeout: 'ERR_READ_TIMEOUT',
   server_shutdown: 'ERR_SERVER_SHUTDOWN',
   method_not_allowed: 'ERR_METHOD_NOT_ALLOWED',
+  origin_not_allowed: 'ERR_ORIGIN_NOT_ALLOWED',
+  host_not_allowed: 'ERR_HOST_NOT_ALLOWED',
   storage_unavailable: 'ERR_STORAGE_UNAVAILABLE',
   storage_refused: 'ERR_STORAGE_REFUSED',
   database_unavailable: 'ERR_DATABASE_UNAVAILABLE',

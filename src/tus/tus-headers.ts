@@ -15,19 +15,14 @@ export const MORE_ALLOWED_HEADERS = ['Upload-Expires', 'Upload-Checksum', 'X-Req
 /** The same list as in the answers of @tus/server, which names request headers, too. */
 const EXPOSED_HEADERS = [...HEADERS, ...MORE_EXPOSED_HEADERS].join(', ');
 
-/** Which pages may use the server: `*`, or a list of origins. */
-export type CorsOrigins = '*' | readonly string[];
-
-export function corsHeaders(request: IncomingMessage, origins: CorsOrigins): OutgoingHttpHeaders {
-  if (origins === '*') {
-    return { 'Access-Control-Allow-Origin': '*', 'Access-Control-Expose-Headers': EXPOSED_HEADERS };
-  }
-  const { origin } = request.headers;
-  if (origin === undefined || !origins.includes(origin)) return { Vary: 'Origin' };
+/** @param origin the page's that may read the answer, `*` for any, null for none */
+export function corsHeaders(origin: string | null): OutgoingHttpHeaders {
+  if (origin === null) return {};
   return {
     'Access-Control-Allow-Origin': origin,
     'Access-Control-Expose-Headers': EXPOSED_HEADERS,
-    Vary: 'Origin',
+    // Browsers refuse the two together with `*`.
+    ...(origin === '*' ? {} : { 'Access-Control-Allow-Credentials': 'true' }),
   };
 }
 

@@ -12,7 +12,6 @@ import { answer } from './tus-answer.ts';
 import { TusProtocolError, toTusAnswer } from './tus-errors.ts';
 import {
   assertTusVersion,
-  type CorsOrigins,
   corsHeaders,
   MORE_ALLOWED_HEADERS,
   MORE_EXPOSED_HEADERS,
@@ -25,7 +24,8 @@ export interface TusServerOptions {
   /** Where the endpoint is mounted, without a slash at the end. */
   basePath: string;
   maxUploadBytes: number;
-  corsOrigins: CorsOrigins;
+  /** Which page may read the answer: its origin, `*` for any, null for none. */
+  readableBy: (request: IncomingMessage) => string | null;
   isTrustedProxy: IsTrustedProxy;
   /** Answers GET of an upload: the download of a finished file. */
   download: (uploadId: string, request: IncomingMessage, response: ServerResponse) => Promise<void>;
@@ -46,7 +46,7 @@ export class TusServer extends Server {
   readonly #running = new RunningRequests();
 
   constructor(options: TusServerOptions, relay: UploadRelay, store: RelayStore, locker: UploadLocker) {
-    const { basePath, maxUploadBytes, corsOrigins, onFailure } = options;
+    const { basePath, maxUploadBytes, onFailure } = options;
     super({
       path: basePath,
       datastore: store,
@@ -54,7 +54,8 @@ export class TusServer extends Server {
       locker: toTusLocker(locker),
       allowedHeaders: MORE_ALLOWED_HEADERS,
       exposedHeaders: MORE_EXPOSED_HEADERS,
-      ...(corsOrigins === '*' ? {} : { allowedOrigins: (origin: string) => corsOrigins.includes(origin) }),
+      // We say it ourselves, since it depends on more than the origin.
+      allowedOrigins: () => false,
       getFileIdFromRequest: (_request, lastSegment) => uploadIdOf(`/${lastSegment}`, '') ?? undefined,
       onResponseError: (request, error) => {
         const { status, body } = toTusAnswer(error);
@@ -79,7 +80,7 @@ export class TusServer extends Server {
       if (method === 'GET') await this.#download(request, response);
       else await this.#running.run(request, response, (running) => this.#route(method, request, response, running));
     } catch (error) {
-      this.#answerError(error, request, response);
+      this.answerError(error, request, response);
     }
   }
 
@@ -101,7 +102,8 @@ export class TusServer extends Server {
     const path = pathOf(request);
     const uploadId = uploadIdOf(path, basePath);
     if (method === 'OPTIONS') {
-      if (this.#options.corsOrigins !== '*') response.setHeader('Vary', 'Origin');
+      const cors = corsHeaders(this.#options.readableBy(request));
+      for (const [name, value] of Object.entries(cors)) response.setHeader(name, String(value));
       return super.handle(request, response);
     }
     assertTusVersion(request);
@@ -137,17 +139,12 @@ export class TusServer extends Server {
     headers: OutgoingHttpHeaders,
     body?: string,
   ): void {
-    const { corsOrigins } = this.#options;
-    answer(
-      request,
-      response,
-      status,
-      { 'Tus-Resumable': TUS_VERSION, ...corsHeaders(request, corsOrigins), ...headers },
-      body,
-    );
+    const cors = corsHeaders(this.#options.readableBy(request));
+    answer(request, response, status, { 'Tus-Resumable': TUS_VERSION, ...cors, ...headers }, body);
   }
 
-  #answerError(error: unknown, request: IncomingMessage, response: ServerResponse): void {
+  /** Also for what was turned away before it came here. */
+  answerError(error: unknown, request: IncomingMessage, response: ServerResponse): void {
     // A client that has gone is no failure, and nobody is there to be answered.
     if (response.destroyed || response.headersSent) return;
     const { status, body, retryAfterSecs } = toTusAnswer(error);

@@ -37,8 +37,8 @@ const READ = [
   'X-Request-ID',
 ];
 
-test('pages of every origin may upload unless CORS_ORIGINS says otherwise', async (t) => {
-  const server = await startServerProcess(t, { env: { LOG_LEVEL: 'warn' } });
+test('with CORS_ORIGINS=* pages of every origin may upload', async (t) => {
+  const server = await startServerProcess(t, { env: { LOG_LEVEL: 'warn', CORS_ORIGINS: '*' } });
   const files = `${server.url}/files`;
 
   await t.test('the preflight of each method allows all that the clients send', async () => {
@@ -46,6 +46,7 @@ test('pages of every origin may upload unless CORS_ORIGINS says otherwise', asyn
       const { status, headers } = await preflight(files, PAGE, method);
       assert.ok(status === 200 || status === 204, `${status}`);
       assert.equal(headers['access-control-allow-origin'], '*');
+      assert.equal(headers['access-control-allow-credentials'], undefined, 'browsers refuse the two together');
       assert.ok(list(headers['access-control-allow-methods']).includes(method.toLowerCase()), method);
       assert.deepEqual(missing(SENT, headers['access-control-allow-headers']), []);
       assert.ok(Number(headers['access-control-max-age']) > 0, 'browsers need not ask before each PATCH');
@@ -86,8 +87,12 @@ test('with CORS_ORIGINS only the listed pages may, and caches are told that it d
   ]) {
     const listed = await send(PAGE);
     assert.equal(listed.headers['access-control-allow-origin'], PAGE);
+    assert.equal(listed.headers['access-control-allow-credentials'], 'true', 'withCredentials works');
+    assert.deepEqual(missing(READ, listed.headers['access-control-expose-headers']), []);
     const stranger = await send(STRANGER);
+    assert.equal(stranger.status, 403);
     assert.equal(stranger.headers['access-control-allow-origin'], undefined);
+    assert.equal(stranger.headers['access-control-allow-credentials'], undefined);
     assert.ok(list(stranger.headers.vary).includes('origin'));
   }
 });

@@ -15,7 +15,9 @@ let server: ServerProcess;
 let files = '';
 
 test('the tus protocol over HTTP', async (t) => {
-  server = await startServerProcess(t, { env: { LOG_LEVEL: 'warn', MAX_UPLOAD_BYTES: String(MAX_BYTES) } });
+  server = await startServerProcess(t, {
+    env: { LOG_LEVEL: 'warn', MAX_UPLOAD_BYTES: String(MAX_BYTES), CORS_ORIGINS: '*' },
+  });
   files = `${server.url}/files`;
 
   await t.test('OPTIONS says what the server can do, without a version being asked for', async () => {

@@ -28,6 +28,13 @@ test('with an empty environment everything is embedded and on the loopback addre
   assert.deepEqual(secrets, { databaseUrl: null, redisUrl: null, metricsToken: null, s3Credentials: null });
 });
 
+test('left alone, only pages of the user’s own machine may use it, and only under names of this machine', () => {
+  const { config } = loadConfig({});
+  assert.deepEqual([config.corsOrigins, config.allowedHosts], ['local', null]);
+  const told = loadConfig({ CORS_ORIGINS: '*', ALLOWED_HOSTS: 'Up.example, up.example:8443,[2001:db8::1]' }).config;
+  assert.deepEqual([told.corsOrigins, told.allowedHosts], ['*', ['up.example', 'up.example:8443', '[2001:db8::1]']]);
+});
+
 test('an empty value counts as unset', () => {
   assert.equal(loadConfig({ PORT: '', S3_BUCKET: ' ', REDIS_URL: '' }).config.port, 8080);
 });
@@ -37,13 +44,21 @@ test('one error names every bad variable, with what was expected and what was fo
     PORT: '65536',
     BASE_PATH: '/api/files',
     CORS_ORIGINS: 'https://a.example,nonsense',
+    ALLOWED_HOSTS: 'a.example,https://b.example',
     MAX_UPLOAD_BYTES: '5MB',
     LOG_LEVEL: 'loud',
     IDLE_BODY_SECS: '1.5',
   });
-  assert.equal(problems.length, 6);
+  assert.equal(problems.length, 7);
   assert.match(problems.join('\n'), /^PORT: expected a whole number from 0 to 65535, found "65536"$/m);
-  for (const name of ['BASE_PATH', 'CORS_ORIGINS', 'MAX_UPLOAD_BYTES', 'LOG_LEVEL', 'IDLE_BODY_SECS']) {
+  for (const name of [
+    'BASE_PATH',
+    'CORS_ORIGINS',
+    'ALLOWED_HOSTS',
+    'MAX_UPLOAD_BYTES',
+    'LOG_LEVEL',
+    'IDLE_BODY_SECS',
+  ]) {
     assert.ok(
       problems.some((problem) => problem.startsWith(`${name}: expected `)),
       name,

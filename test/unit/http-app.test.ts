@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import { Router } from 'express';
 import { RelayError, UnavailableError } from '../../src/errors.ts';
+import { OriginRules } from '../../src/http/origin-rules.ts';
 import { pageRoutes } from '../../src/http/page.ts';
 import { isNamablePath } from '../../src/http/path-guard.ts';
 import { trustedProxies } from '../../src/http/trust-proxy.ts';
@@ -143,17 +144,19 @@ test('each request is logged once, without its query', async (t) => {
   );
 });
 
-test('pages of any origin may use the API, unless there is a list', async (t) => {
+test('with CORS_ORIGINS=* pages of any origin may use the API, with a list those in it', async (t) => {
   const files = Router().get('/files', (_request, response) => void response.json([]));
   const ask = (url: string, origin: string) => fetch(`${url}/api/files`, { headers: { Origin: origin } });
   const open = await serveApp(t, { files });
   assert.equal((await ask(open.url, 'https://any.example')).headers.get('access-control-allow-origin'), '*');
 
-  const closed = await serveApp(t, { files, corsOrigins: ['https://app.example'] });
+  const closed = await serveApp(t, { files, origins: new OriginRules(['https://app.example'], () => false) });
   const allowed = await ask(closed.url, 'https://app.example');
   assert.equal(allowed.headers.get('access-control-allow-origin'), 'https://app.example');
   assert.match(allowed.headers.get('access-control-expose-headers') ?? '', /X-Request-ID/);
+  assert.equal(allowed.headers.get('access-control-allow-credentials'), 'true');
   const refused = await ask(closed.url, 'https://other.example');
+  assert.equal(refused.status, 403);
   assert.equal(refused.headers.get('access-control-allow-origin'), null);
   assert.match(refused.headers.get('vary') ?? '', /Origin/);
 });

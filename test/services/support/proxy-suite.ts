@@ -79,7 +79,7 @@ class ProxyClient {
 export async function holdsBehindProxy(t: TestContext, startProxy: StartProxy): Promise<void> {
   const server = await startServerProcess(t, {
     // Only the end of a request, never the silence of its body, can be what stores a tail.
-    env: { TRUST_PROXY: 'loopback', METRICS_TOKEN, IDLE_BODY_SECS: '3600' },
+    env: { TRUST_PROXY: 'loopback', ALLOWED_HOSTS: HOST_NAME, METRICS_TOKEN, IDLE_BODY_SECS: '3600' },
   });
   const certificate = await selfSigned(t, HOST_NAME);
   const nodes = [`127.0.0.1:${server.port}`, `127.0.0.1:${await freePort()}`] as const;
@@ -101,6 +101,24 @@ export async function holdsBehindProxy(t: TestContext, startProxy: StartProxy): 
     const forged = { 'X-Forwarded-Host': 'evil.example', 'X-Forwarded-Prefix': '/evil', 'X-Forwarded-Proto': 'http' };
     const answer = await client.send(`${client.origin}/files`, { method: 'POST', headers: { ...headers, ...forged } });
     assert.match(String(answer.headers.location), new RegExp(`^${client.origin}/files/`));
+  });
+
+  await t.test('a page that the proxy serves may upload, a page of another origin may not', async () => {
+    const create = (origin: string) =>
+      client.send(`${client.origin}/files`, {
+        method: 'POST',
+        headers: { ...TUS, 'Upload-Length': 5, Origin: origin },
+      });
+    assert.equal((await create(client.origin)).status, 201);
+    for (const origin of ['https://evil.example', `http://${HOST_NAME}:${proxy.port}`, 'null'])
+      assert.equal((await create(origin)).status, 403, origin);
+  });
+
+  await t.test('the server is asked by the name that the client used, and by no other', async () => {
+    const ask = async (host: string) =>
+      String((await client.send(`${client.origin}/api/files`, { method: 'GET', headers: { Host: host } })).body);
+    assert.match(await ask(`${HOST_NAME}:${proxy.port}`), /"files"/);
+    assert.doesNotMatch(await ask('evil.example'), /"files"/, 'by the proxy or by the server');
   });
 
   await t.test('a node that is down is passed by, whatever the method', async () => {
