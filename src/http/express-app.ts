@@ -6,6 +6,7 @@ import type { Logger } from '../observability/logger.ts';
 import { type PublicConfig, tellConfig } from './config-route.ts';
 import { allowOrigins } from './cors.ts';
 import { handleErrors, NotFoundError } from './error-response.ts';
+import { refuseExpectations } from './expect-continue.ts';
 import { healthRoutes, type Readiness } from './health.ts';
 import { guardHosts, type HostRules } from './host-guard.ts';
 import { guardOrigins } from './origin-guard.ts';
@@ -49,11 +50,12 @@ export function createExpressApp(parts: ExpressAppParts): Express {
   const isTus = (path: string) => path === tusEndpoint || path.startsWith(`${tusEndpoint}/`);
   const isQuiet = (path: string) => !isTus(path) && !path.startsWith('/api/');
 
-  app.use(logRequests(parts.logger, isQuiet));
+  app.use(logRequests(parts.logger, isQuiet, isTus));
   app.use(measureRequests(parts.requestMetrics, isTus));
   app.use(closeWhileDraining(parts.readiness));
   // Before the guards: balancers ask by any name, and learn nothing that is anybody's business.
   app.use(healthRoutes(parts.readiness));
+  app.use(refuseExpectations);
   app.use(guardHosts(parts.hosts, trustedProxies(parts.trustProxy)));
   app.use(guardOrigins(parts.origins));
   app.get('/metrics', parts.metrics);

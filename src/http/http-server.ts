@@ -1,6 +1,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { StartError } from '../errors.ts';
+import { continueWhenRead } from './expect-continue.ts';
 import { StalledReaders } from './stalled-readers.ts';
 
 const HEADERS_TIMEOUT_MS = 60_000;
@@ -52,6 +53,7 @@ export async function listen(
   );
   // No 'clientError' listener: Node's own answer to what is not HTTP (400, 408, 413, 431) knows whether an answer is
   // under way on the connection already.
+  continueWhenRead(server);
   await startListening(server, host, port);
   const readers = new StalledReaders(idleReaderMs);
   const closed = new Promise<void>((resolve) => server.once('close', resolve)).then(() => readers.stop());

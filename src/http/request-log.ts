@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { RequestHandler, Response } from 'express';
 import type { Logger } from '../observability/logger.ts';
+import { methodOf } from '../tus/tus-routes.ts';
 
 /** 1 to 128 printable ASCII characters without spaces: safe in a header and in a log. */
 const SANE_REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
@@ -11,8 +12,13 @@ const MAX_PATH_CHARS = 300;
  * request is over. Query strings are not logged: they may hold what is nobody's business.
  *
  * @param isQuiet paths whose successes are worth `debug` only
+ * @param isTus paths where `X-HTTP-Method-Override` says what is meant
  */
-export function logRequests(logger: Logger, isQuiet: (path: string) => boolean): RequestHandler {
+export function logRequests(
+  logger: Logger,
+  isQuiet: (path: string) => boolean,
+  isTus: (path: string) => boolean,
+): RequestHandler {
   return (request, response, next) => {
     const sent = request.get('x-request-id') ?? '';
     const requestId = SANE_REQUEST_ID.test(sent) ? sent : randomUUID();
@@ -20,11 +26,14 @@ export function logRequests(logger: Logger, isQuiet: (path: string) => boolean):
     response.setHeader('X-Request-ID', requestId);
     const startedMs = performance.now();
     const path = (request.originalUrl.split('?', 1)[0] ?? '').slice(0, MAX_PATH_CHARS);
+    const sentMethod = request.method;
+    const method = isTus(path) ? methodOf(request) : sentMethod;
     response.once('close', () => {
       const finished = response.writableFinished;
       const line = {
         requestId,
-        method: request.method,
+        method,
+        ...(method === sentMethod ? {} : { sentAs: sentMethod }),
         path,
         // Where the client left before the answer, whatever status was meant has not reached it.
         status: response.headersSent ? response.statusCode : null,

@@ -3,7 +3,7 @@ import { parseUploadMetadata } from '../pipeline/upload-metadata.ts';
 import type { UploadRelay } from '../relay/upload-relay.ts';
 import type { RunningRequest } from './running-requests.ts';
 import { TusProtocolError } from './tus-errors.ts';
-import { expiryHeaders, OFFSET_CONTENT_TYPE, readByteCount, readContentLength } from './tus-headers.ts';
+import { expiryHeaders, OFFSET_CONTENT_TYPE, readByteCount, readContentLength, refuseChecksum } from './tus-headers.ts';
 
 /**
  * POST: creation, creation-with-upload, creation-defer-length.
@@ -27,6 +27,7 @@ export async function createUpload(
       'this server does not offer the concatenation extension',
     );
   }
+  refuseChecksum(request);
   const metadata = readHeader(headers['upload-metadata']);
   parseUploadMetadata(metadata);
   const hasBody = headers['content-type'] === OFFSET_CONTENT_TYPE;

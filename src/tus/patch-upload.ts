@@ -3,7 +3,7 @@ import type { UploadLocker } from '../locks/upload-locker.ts';
 import type { UploadRelay } from '../relay/upload-relay.ts';
 import type { RunningRequest } from './running-requests.ts';
 import { TusProtocolError } from './tus-errors.ts';
-import { OFFSET_CONTENT_TYPE, readByteCount, readContentLength, uploadHeaders } from './tus-headers.ts';
+import { OFFSET_CONTENT_TYPE, readByteCount, readContentLength, refuseChecksum, uploadHeaders } from './tus-headers.ts';
 
 /**
  * PATCH: appends the body at Upload-Offset, under the lock.
@@ -21,6 +21,7 @@ export async function patchUpload(
   if (request.headers['content-type'] !== OFFSET_CONTENT_TYPE) {
     throw new TusProtocolError('invalid_content_type', 415, `the body of a PATCH is ${OFFSET_CONTENT_TYPE}`);
   }
+  refuseChecksum(request);
   const offsetBytes = readByteCount(request, 'upload-offset');
   if (offsetBytes === null) throw new TusProtocolError('invalid_offset', 400, 'Upload-Offset is needed');
   const declaredLengthBytes = readByteCount(request, 'upload-length');

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { RelayError } from '../errors.ts';
 
 /** Why a request was told to stop reading its body. */
@@ -56,12 +56,9 @@ export class RunningRequests {
     return this.#draining;
   }
 
-  async run(
-    request: IncomingMessage,
-    response: ServerResponse,
-    work: (running: RunningRequest) => Promise<void>,
-  ): Promise<void> {
-    if (this.#draining && request.method !== 'HEAD') throw new ServerShutdownError();
+  /** @param method the one that is meant */
+  async run(method: string, response: ServerResponse, work: (running: RunningRequest) => Promise<void>): Promise<void> {
+    if (this.#draining && method !== 'HEAD') throw new ServerShutdownError();
     const running = new RunningRequest(response);
     const done = work(running);
     this.#running.set(

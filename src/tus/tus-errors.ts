@@ -37,6 +37,8 @@ export const TUS_CODES: Readonly<Record<string, string>> = {
   invalid_content_type: 'ERR_INVALID_CONTENT_TYPE',
   unsupported_version: 'ERR_UNSUPPORTED_VERSION',
   concatenation_unsupported: 'ERR_CONCATENATION_UNSUPPORTED',
+  checksum_unsupported: 'ERR_CHECKSUM_UNSUPPORTED',
+  expectation_failed: 'ERR_EXPECTATION_FAILED',
   body_timeout: 'ERR_READ_TIMEOUT',
   server_shutdown: 'ERR_SERVER_SHUTDOWN',
   method_not_allowed: 'ERR_METHOD_NOT_ALLOWED',

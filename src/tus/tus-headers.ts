@@ -10,6 +10,7 @@ export const OFFSET_CONTENT_TYPE = 'application/offset+octet-stream';
 
 /** Beyond those that @tus/server exposes and allows by itself. */
 export const MORE_EXPOSED_HEADERS = ['Upload-Expires', 'X-Request-ID', 'Retry-After'];
+/** `Upload-Checksum`, too: a page can then read why it is refused. */
 export const MORE_ALLOWED_HEADERS = ['Upload-Expires', 'Upload-Checksum', 'X-Request-ID'];
 
 /** The same list as in the answers of @tus/server, which names request headers, too. */
@@ -30,6 +31,17 @@ export function corsHeaders(origin: string | null): OutgoingHttpHeaders {
 export function assertTusVersion(request: IncomingMessage): void {
   if (request.headers['tus-resumable'] === TUS_VERSION) return;
   throw new TusProtocolError('unsupported_version', 412, `this server speaks Tus-Resumable: ${TUS_VERSION}`);
+}
+
+/**
+ * Bytes whose checksum we do not check may not be acknowledged as if we had.
+ *
+ * @throws TusProtocolError 400 when there is one, or is said to follow the body
+ */
+export function refuseChecksum({ headers }: IncomingMessage): void {
+  const announced = headers.trailer?.split(',').map((name) => name.trim().toLowerCase()) ?? [];
+  if (headers['upload-checksum'] === undefined && !announced.includes('upload-checksum')) return;
+  throw new TusProtocolError('checksum_unsupported', 400, 'this server does not offer the checksum extension');
 }
 
 /** @returns a non-negative whole number; null when the header is missing @throws TusProtocolError 400 */

@@ -1,13 +1,17 @@
 import type { IncomingMessage } from 'node:http';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const OVERRIDABLE = new Set(['PATCH', 'HEAD', 'DELETE', 'OPTIONS']);
 
-/** The method that is meant: clients that cannot send a PATCH send a POST with `X-HTTP-Method-Override`. */
+/**
+ * The method that is meant. With `X-HTTP-Method-Override` the request's own is ignored, whatever it is, as the protocol
+ * demands: some surroundings let nothing but GET and POST through. No foreign page can send the header unasked: browsers
+ * ask with a preflight first.
+ *
+ * @returns in capitals; of a header that names no method, what it says
+ */
 export function methodOf(request: IncomingMessage): string {
   const override = request.headers['x-http-method-override'];
-  const wished = typeof override === 'string' ? override.toUpperCase() : '';
-  return request.method === 'POST' && OVERRIDABLE.has(wished) ? wished : (request.method ?? '');
+  return override === undefined ? (request.method ?? '') : String(override).trim().toUpperCase();
 }
 
 /**

@@ -78,7 +78,7 @@ export class TusServer extends Server {
     const method = methodOf(request);
     try {
       if (method === 'GET') await this.#download(request, response);
-      else await this.#running.run(request, response, (running) => this.#route(method, request, response, running));
+      else await this.#running.run(method, response, (running) => this.#route(method, request, response, running));
     } catch (error) {
       this.answerError(error, request, response);
     }
@@ -104,6 +104,8 @@ export class TusServer extends Server {
     if (method === 'OPTIONS') {
       const cors = corsHeaders(this.#options.readableBy(request));
       for (const [name, value] of Object.entries(cors)) response.setHeader(name, String(value));
+      // Of a request that only means OPTIONS, the library would do what it is called.
+      request.method = method;
       return super.handle(request, response);
     }
     assertTusVersion(request);
@@ -128,7 +130,7 @@ export class TusServer extends Server {
         await terminateUpload(running, uploadId, this.#relay, this.#locker);
         return this.#answer(request, response, 204, { 'Cache-Control': 'no-store' });
       default:
-        throw new TusProtocolError('method_not_allowed', 405, `${method} is not possible here`);
+        throw new TusProtocolError('method_not_allowed', 405, `"${method}" is not possible here`);
     }
   }
 

@@ -242,6 +242,55 @@ test('the tus protocol over HTTP', async (t) => {
     assert.ok([404, 410].includes((await head(url)).status));
   });
 
+  await t.test('X-HTTP-Method-Override: whatever the request’s own method is, it is ignored', async () => {
+    const overridden = async (method: string, headers: Record<string, string>, body?: Buffer) => {
+      const all = { ...TUS, ...headers };
+      return exchange(await url, { method, headers: all, ...(body && { body }) });
+    };
+    let url = createUpload(files, 9);
+    const append = { 'X-HTTP-Method-Override': 'PATCH', ...OFFSET_BODY };
+    let offset = 0;
+    for (const method of ['PUT', 'GET', 'DELETE', 'PATCH', 'OPTIONS', 'PROPFIND']) {
+      const sent = HELLO.subarray(offset, offset + 1);
+      const answer = await overridden(method, { ...append, 'Upload-Offset': String(offset) }, sent);
+      offset += 1;
+      assert.deepEqual([answer.status, answer.headers['upload-offset']], [204, String(offset)], method);
+    }
+    const asked = await overridden('PUT', { 'X-HTTP-Method-Override': 'head' });
+    assert.deepEqual([asked.status, asked.headers['upload-offset']], [200, '6']);
+    for (const value of ['PUT', 'TRACE', 'nonsense', '', 'PATCH, DELETE', 'POST']) {
+      for (const method of ['DELETE', 'PATCH']) {
+        const answer = await overridden(method, { 'X-HTTP-Method-Override': value });
+        assert.equal(answer.status, 405, `${method} meaning ${JSON.stringify(value)}`);
+      }
+    }
+    assert.equal((await head(await url)).headers['upload-offset'], '6');
+    assert.equal((await overridden('GET', { 'X-HTTP-Method-Override': 'DELETE' })).status, 204);
+    assert.equal((await head(await url)).status, 410);
+
+    url = Promise.resolve(files);
+    const created = await overridden('PUT', { 'X-HTTP-Method-Override': 'POST', 'Upload-Length': '9' });
+    assert.equal(created.status, 201);
+    // It is no creation, whatever the library makes of a POST.
+    const options = await overridden('POST', { 'X-HTTP-Method-Override': 'OPTIONS', 'Upload-Length': '9' });
+    assert.deepEqual([options.status, options.headers.location], [204, undefined]);
+    assert.equal(options.headers['tus-version'], '1.0.0');
+  });
+
+  await t.test('a checksum that nobody would check is refused, and nothing that came with it is stored', async () => {
+    const url = await createUpload(files, 9);
+    const checksum = 'sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=';
+    const trailer = { 'Transfer-Encoding': 'chunked', Trailer: 'X-Other, upload-checksum' };
+    for (const headers of [{ 'Upload-Checksum': checksum }, { 'Upload-Checksum': '' }, trailer]) {
+      const patched = await patch(url, 0, HELLO, headers);
+      assert.equal(patched.status, 400);
+      assert.match(String(patched.body), /^ERR_CHECKSUM_UNSUPPORTED: /);
+      assert.equal((await post(files, { 'Upload-Length': 9, ...OFFSET_BODY, ...headers }, HELLO)).status, 400);
+    }
+    assert.equal((await head(url)).headers['upload-offset'], '0');
+    assert.equal((await patch(url, 0, HELLO, { ...trailer, Trailer: 'X-Other' })).status, 204);
+  });
+
   await t.test('concatenation is not announced, and asked for all the same it is 400', async () => {
     assert.equal((await post(files, { 'Upload-Length': 9, 'Upload-Concat': 'partial' })).status, 400);
     assert.equal((await post(files, { 'Upload-Concat': 'final;/files/a /files/b' })).status, 400);
