@@ -17,7 +17,7 @@ const SMALL_EVERY_MS = 500;
 
 test('100 uploads through nginx to two nodes outlast three rolling restarts', async (t) => {
   const pair = await startNodePair(t, await startRealBucket(t), {
-    env: { TRUST_PROXY: 'loopback', DRAIN_SECS: '2' },
+    env: { TRUST_PROXY: 'loopback', ALLOWED_HOSTS: HOST_NAME, DRAIN_SECS: '2' },
   });
   const certificate = await selfSigned(t, HOST_NAME);
   const nginx = await startDocumentedNginx({
