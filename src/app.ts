@@ -6,7 +6,7 @@ import { type ControlSocket, openControlSocket } from './app/control-socket.ts';
 import { addEventMetrics, addNodeMetrics } from './app/node-metrics.ts';
 import { openCatalog } from './app/open-catalog.ts';
 import { openMemory } from './app/open-memory.ts';
-import { openEvents, openLocker } from './app/open-shared.ts';
+import { openShared } from './app/open-shared.ts';
 import { openStorage } from './app/open-storage.ts';
 import { createRelayParts, type RelayParts, SWEEP_TIMING, type SweepTiming } from './app/relay-parts.ts';
 import type { RunSweep } from './app/sweep-parts.ts';
@@ -94,8 +94,7 @@ export async function startServer(
   await queue.start();
 
   const budget = opened.adopt(await openMemory(config, logger), (it) => it.spillStore.settled());
-  const bus = openEvents(secrets.databaseUrl, logger, opened);
-  const locker = opened.adopt(await openLocker(secrets.redisUrl, logger), (it) => it.close());
+  const { events: bus, locker } = await openShared(secrets, logger, opened);
   const metrics = createMetrics();
   const storage = measuredStorage(s3.storage, metrics.s3);
   const parts = createRelayParts(

@@ -167,7 +167,7 @@ export const variables = {
   ),
   REDIS_URL: secret(
     redisUrl(),
-    'Redis, `redis://user:password@host:6379`, through which nodes wait for one another. Unset: a lock in memory, for one node.',
+    'Redis, `redis://user:password@host:6379`, through which nodes wait for one another. Unset: they do so through Postgres, where it is given.',
   ),
   MAX_UPLOAD_BYTES: variable(byteCount(1, 50_000 * GIB), '5TiB', 'Largest upload that is accepted.'),
   PART_BYTES: variable(
@@ -178,7 +178,7 @@ export const variables = {
   WORKERS: variable(
     wholeNumber(1, 256),
     '1',
-    'Processes that serve the port, to use more cores. More than one needs `S3_BUCKET`, `DATABASE_URL` and `REDIS_URL`; each takes its share of `BUFFER_BYTES`.',
+    'Processes that serve the port, to use more cores. More than one needs `S3_BUCKET` and `DATABASE_URL`; each takes its share of `BUFFER_BYTES`.',
   ),
   BUFFER_BYTES: variable(
     byteCount(MIN_BUFFER_BYTES, 1024 * GIB),
@@ -322,11 +322,10 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
   };
 }
 
-/** What is embedded lives in one process: two of them would not see each other's locks, and would harm the data folder. */
+/** What is embedded lives in one process: two of them would harm the data folder. */
 const NEEDED_BY_WORKERS = {
   S3_BUCKET: 'the embedded S3',
   DATABASE_URL: 'the embedded database',
-  REDIS_URL: 'the lock in memory',
 } as const;
 
 function workerProblems(values: Values): string[] {

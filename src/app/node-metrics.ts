@@ -80,8 +80,12 @@ function addLockMetrics(registry: Registry, locker: MeasuredParts['locker']): vo
     ['timeouts', 'tus_relay_lock_timeouts_total', 'Waits for a lock that ran out: a 423 each.'],
     ['expiryTakeovers', 'tus_relay_lock_takeovers_total', 'Locks taken from a holder that had stopped renewing.'],
     ['lost', 'tus_relay_locks_lost_total', 'Locks that another node took while this one believed to hold them.'],
-    ['fallbacks', 'tus_relay_lock_fallbacks_total', 'Locks given by this node alone, while Redis was lost.'],
-    ['outages', 'tus_relay_lock_outages_total', 'How often Redis was lost.'],
+    [
+      'fallbacks',
+      'tus_relay_lock_fallbacks_total',
+      'Locks given by this node alone, while Redis, or Postgres in its place, was lost.',
+    ],
+    ['outages', 'tus_relay_lock_outages_total', 'How often Redis, or Postgres in its place, was lost.'],
   ];
   for (const [field, name, help] of counters) {
     addReadCounter(registry, { name, help, read: () => locker.counters[field] });
@@ -93,7 +97,7 @@ function addLockMetrics(registry: Registry, locker: MeasuredParts['locker']): vo
   });
   addReadGauge(registry, {
     name: 'tus_relay_lock_degraded',
-    help: '1 while the locks reach only as far as this node, since Redis is lost.',
+    help: '1 while the locks reach only as far as this node, since Redis, or Postgres in its place, is lost.',
     read: () => (locker.degraded ? 1 : 0),
   });
 }

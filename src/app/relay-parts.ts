@@ -59,7 +59,7 @@ export interface OpenedParts {
   readonly events: EventBus;
   readonly budget: MemoryBudget;
   readonly maker: ThumbnailMaker;
-  readonly locker: Pick<NodeLocker, 'degraded'>;
+  readonly locker: Pick<NodeLocker, 'shared' | 'calls'>;
   readonly logger: Logger;
 }
 
@@ -115,7 +115,8 @@ export function createRelayParts(
       clock: systemClock,
       evidence: canary,
       tails: new TailMemory(budget),
-      isLockShared: () => !locker.degraded,
+      isLockShared: () => locker.shared,
+      calls: locker.calls,
       onLost: (uploadId, error) => onGivenUp(uploadId, 'lost', error),
     },
   );

@@ -23,14 +23,20 @@ export interface UploadRecord {
   readonly detectedType: string | null;
   readonly createdAt: Date;
   readonly expiresAt: Date;
+  /** There is none, or it has not been heard of for {@link WRITER_SILENCE_SECS}, by the database's clock. */
+  readonly writerSilent: boolean;
   /** Open, but past its time by the database's clock: nobody may write any more, the sweeper will expire it. */
   readonly overdue: boolean;
 }
 
-export type UploadRow = Selectable<UploadsTable> & { overdue: boolean };
+/** A writer is alive while it is heard of: each of its statements counts, and it makes one every 5 s without a common lock. */
+export const WRITER_SILENCE_SECS = 10;
+
+export type UploadRow = Selectable<UploadsTable> & { overdue: boolean; writer_silent: boolean };
 
 /** The columns of {@link UploadRow}; `u` is the alias of `uploads`. */
-export const uploadColumns = sql<SqlBool>`u.*, (u.state = 'open' AND u.expires_at <= now()) AS overdue`;
+export const uploadColumns = sql<SqlBool>`u.*, (u.state = 'open' AND u.expires_at <= now()) AS overdue,
+  (u.writer IS NULL OR u.writer_seen_at <= now() - make_interval(secs => ${sql.lit(WRITER_SILENCE_SECS)})) AS writer_silent`;
 
 export function toUploadRecord(row: UploadRow): UploadRecord {
   return {
@@ -51,6 +57,7 @@ export function toUploadRecord(row: UploadRow): UploadRecord {
     detectedType: row.detected_type,
     createdAt: row.created_at,
     expiresAt: row.expires_at,
+    writerSilent: row.writer_silent,
     overdue: row.overdue,
   };
 }

@@ -16,6 +16,9 @@ interface Waiter {
 
 /** The lock of a single node: a queue per upload in order of arrival, woken by the release, without polling. */
 export class MemoryLocker implements NodeLocker {
+  /** Of a single node: it is all that there is. */
+  readonly shared = true;
+  readonly calls = null;
   readonly degraded = false;
   readonly counters = newLockCounters();
   /** The first of each queue holds the lock. An upload that nobody wants has no queue. */
@@ -49,6 +52,13 @@ export class MemoryLocker implements NodeLocker {
       released = true;
       this.#leave(queue, waiter);
     };
+  }
+
+  /** As if a request that is not patient had come. @returns false: nobody holds it */
+  requestRelease(uploadId: string): boolean {
+    const holder = this.#queues.get(uploadId)?.[0];
+    if (holder !== undefined) ask(holder);
+    return holder !== undefined;
   }
 
   /** There is nothing to give back: the locks end with the process. */
@@ -96,7 +106,11 @@ export class MemoryLocker implements NodeLocker {
 
 function askToLetGo(queue: Waiter[]): void {
   const holder = queue[0];
-  if (holder === undefined || holder.asked || queue.slice(1).every(({ request }) => request.patient)) return;
+  if (holder !== undefined && !queue.slice(1).every(({ request }) => request.patient)) ask(holder);
+}
+
+function ask(holder: Waiter): void {
+  if (holder.asked) return;
   holder.asked = true;
   holder.request.onReleaseRequested?.();
 }

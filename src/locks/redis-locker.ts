@@ -43,6 +43,7 @@ const MISSED_POLLS = 3;
  * is what keeps two nodes apart (V6).
  */
 export class RedisLocker implements NodeLocker {
+  readonly calls = null;
   readonly counters: LockCounters = newLockCounters();
   readonly #nodeId = randomUUID();
   readonly #local: MemoryLocker;
@@ -89,6 +90,10 @@ export class RedisLocker implements NodeLocker {
       times.pollEveryMs * MISSED_POLLS,
     );
     this.#renewTimer = setInterval(() => void this.#renewAll(), times.renewEveryMs).unref();
+  }
+
+  get shared(): boolean {
+    return !this.#link.lost;
   }
 
   get degraded(): boolean {

@@ -32,9 +32,27 @@ export interface UploadLocker {
   acquire(request: LockRequest): Promise<ReleaseLock>;
 }
 
+/** How a request reaches the writer of an upload on another node, where no common lock does it. */
+export interface WriterCalls {
+  /** False: nobody would hear for now. */
+  readonly connected: boolean;
+  /** Asks whoever holds the upload on another node to stop reading, keep what is there, commit, and let go. */
+  askToLetGo(uploadId: string): void;
+  /**
+   * Comes back when a node has said that it has let go, or after a time: then the upload's row tells.
+   *
+   * @throws the signal's reason
+   */
+  freed(uploadId: string, withinMs: number, signal?: AbortSignal): Promise<void>;
+}
+
 /** The locker of a whole node, as it is opened, watched and closed. */
 export interface NodeLocker extends UploadLocker {
-  /** true: the locks reach only as far as this node for now, since what the nodes share (Redis) is lost. */
+  /** The requests on all nodes wait for one another here, now. false: only those of this node do. */
+  readonly shared: boolean;
+  /** null: there are no other nodes, or nobody hears them but through the lock itself. */
+  readonly calls: WriterCalls | null;
+  /** true: the locks reach only as far as this node for now, since what the nodes share for them is lost. */
   readonly degraded: boolean;
   readonly counters: Readonly<LockCounters>;
   /** Gives back what is held. Safe to call twice; never rejects. */

@@ -5,8 +5,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Database } from '../catalog/database.ts';
 import type { NewUpload, UploadCatalogPort } from '../catalog/upload-catalog.ts';
-import type { UploadRecord } from '../catalog/upload-record.ts';
-import { UploadLockedError } from '../locks/upload-locker.ts';
+import { type UploadRecord, WRITER_SILENCE_SECS } from '../catalog/upload-record.ts';
+import { UploadLockedError, type WriterCalls } from '../locks/upload-locker.ts';
 import type { EventBus } from '../pipeline/event-bus.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 import { type AppendResult, appendToUpload } from './append-upload.ts';
@@ -35,9 +35,8 @@ import type { TailTiers } from './tail-tiers.ts';
 import { newUploadCounters } from './upload-counters.ts';
 import { type EndOfBytes, UploadLedger } from './upload-ledger.ts';
 
-/** Without a common lock: a writer that has not been heard of for so long is taken over, and how long one waits for that. */
-const WRITER_SILENCE_SECS = 10;
-const SILENCE_WAIT_MS = 12_000;
+/** Without a common lock: how long one waits for the end or the silence of a writer, and how often one looks for it. */
+const SILENCE_WAIT_MS = (WRITER_SILENCE_SECS + 1) * 1_000;
 const SILENCE_POLL_MS = 1_000;
 
 /** How long a HEAD waits for an object that is being put together. */
@@ -73,10 +72,12 @@ export interface RelayDependencies {
   /** Of the whole process. */
   budget: MemoryBudget;
   tails: TailMemory;
-  /** Do all nodes wait for one another's requests now? False while Redis is lost. */
+  /** Do all nodes wait for one another's requests now? False while Redis is lost, and without it. */
   isLockShared: () => boolean;
   /** Called when a request has found that the storage has lost an upload, which has ended with that. */
   onLost: (uploadId: string, error: UploadLostError) => void;
+  /** How writers on other nodes are reached while it is not; null: not at all. */
+  calls: WriterCalls | null;
 }
 
 export interface RequestBody {
@@ -208,7 +209,7 @@ export class UploadRelay {
   }
 
   async #claim({ uploadId, offsetBytes, declaredLengthBytes, body }: AppendRequest): Promise<ClaimedUpload | null> {
-    const { catalog, clock, isLockShared } = this.#dependencies;
+    const { catalog, clock, isLockShared, calls } = this.#dependencies;
     const giveUpMs = clock.now() + SILENCE_WAIT_MS;
     for (;;) {
       const isShared = isLockShared();
@@ -226,7 +227,28 @@ export class UploadRelay {
       const isHeld = found?.state === 'open' && found.writer !== null && found.offsetBytes === offsetBytes;
       if (!isHeld || found.overdue) return null;
       if (clock.now() >= giveUpMs) throw new UploadLockedError(uploadId);
-      await clock.sleep(SILENCE_POLL_MS, body.stop);
+      // Not asked to let go: what it stores when it is asked would make the offset wrong that this request has.
+      if (calls === null) await clock.sleep(SILENCE_POLL_MS, body.stop);
+      else await calls.freed(uploadId, SILENCE_POLL_MS, body.stop);
+    }
+  }
+
+  /**
+   * As {@link look}, for who wants to go on from there. A writer on another node, which no common lock has made let go,
+   * is asked to: what it has is stored then, and the offset is the one that a next request will find.
+   *
+   * @throws UploadLockedError when it neither lets go nor falls silent
+   */
+  async lookToResume(uploadId: string, signal: AbortSignal): Promise<UploadRecord> {
+    const { calls, clock, isLockShared } = this.#dependencies;
+    const giveUpMs = clock.now() + SILENCE_WAIT_MS;
+    for (;;) {
+      const upload = await this.look(uploadId);
+      const isWritten = upload.state === 'open' && !upload.writerSilent;
+      if (!isWritten || isLockShared() || calls === null || !calls.connected) return upload;
+      if (clock.now() >= giveUpMs) throw new UploadLockedError(uploadId);
+      calls.askToLetGo(uploadId);
+      await calls.freed(uploadId, SILENCE_POLL_MS, signal);
     }
   }
 
@@ -248,6 +270,8 @@ export class UploadRelay {
       throw new UploadNotFoundError(uploadId);
     }
     this.counters.terminated += 1;
+    // A writer of it, if there is one: its next commit is refused, and it need not go on reading until then.
+    if (!ended.hadFile && !this.#dependencies.isLockShared()) this.#dependencies.calls?.askToLetGo(uploadId);
     this.#dependencies.discards.kick();
   }
 

@@ -58,7 +58,7 @@ async function lookThroughOutage(relay: UploadRelay, uploadId: string, signal: A
   try {
     for (;;) {
       try {
-        return await Promise.race([relay.look(uploadId), hang]);
+        return await Promise.race([relay.lookToResume(uploadId, signal), hang]);
       } catch (error) {
         if (!(error instanceof RelayError) || error.status < 500) throw error;
         if (systemClock.now() >= until) throw new OffsetUnknownError(error);

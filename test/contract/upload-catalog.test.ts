@@ -42,6 +42,7 @@ forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, s
     assert.equal(found?.state, 'open');
     assert.equal(found?.metadata, 'filename w7Z4,empty');
     assert.equal(found?.overdue, false);
+    assert.equal(found?.writerSilent, true, 'there is none');
     assert.equal(await catalog.find(randomUUID()), null);
   });
 
@@ -58,9 +59,11 @@ forEachTestCatalog({ uploadExpiresSecs: 60, discardRecheckSecs: 1800 }, (kind, s
     await catalog.claim(old);
     const newcomer = () => claimOf(uploadId, 0, { onlyAfterSilenceSecs: 10 });
     assert.equal(await catalog.claim(newcomer()), null);
+    assert.equal((await catalog.find(uploadId))?.writerSilent, false);
     assert.equal(await catalog.resign({ uploadId, token: randomUUID() }), false);
     assert.equal(await catalog.claim(newcomer()), null);
     assert.equal(await catalog.resign({ uploadId, token: old.token }), true);
+    assert.equal((await catalog.find(uploadId))?.writerSilent, true);
     const taken = await catalog.claim(newcomer());
     assert.equal(taken?.dirty, true, 'something that the old writer sent may still arrive');
     assert.equal(await catalog.resign({ uploadId, token: old.token }), false);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { after, before, type TestContext, test } from 'node:test';
 import pg from 'pg';
+import { PostgresMessages } from '../../src/catalog/postgres-messages.ts';
 import type { FileEvent } from '../../src/pipeline/event-bus.ts';
 import { PostgresEventBus } from '../../src/pipeline/postgres-event-bus.ts';
 import { type PostgresServer, startPostgres } from '../support/services/start-postgres.ts';
@@ -15,6 +16,7 @@ after(() => server.stop());
 
 interface TestBus {
   bus: PostgresEventBus;
+  messages: PostgresMessages;
   heard: FileEvent[];
   log: string[];
 }
@@ -22,13 +24,18 @@ interface TestBus {
 function openBus(t: TestContext, url = server.url): TestBus {
   const log: string[] = [];
   const logger = { info: () => log.push('info'), warn: () => log.push('warn') };
-  const bus = new PostgresEventBus(url, logger as never, (error) => {
+  const messages = new PostgresMessages(url, logger as never);
+  const bus = new PostgresEventBus(messages, (error) => {
     throw error;
   });
-  t.after(() => bus.close());
+  messages.start();
+  t.after(async () => {
+    await bus.close();
+    await messages.close();
+  });
   const heard: FileEvent[] = [];
   bus.subscribe((event) => heard.push(event));
-  return { bus, heard, log };
+  return { bus, messages, heard, log };
 }
 
 async function openConnectedBuses(t: TestContext, count: number): Promise<TestBus[]> {
@@ -38,7 +45,7 @@ async function openConnectedBuses(t: TestContext, count: number): Promise<TestBu
 }
 
 async function untilConnected(...buses: TestBus[]): Promise<void> {
-  for (const { bus } of buses) await until('the bus is connected', () => bus.connected);
+  for (const { messages } of buses) await until('the bus is connected', () => messages.connected);
 }
 
 function progress(uploadId: string, offset: number): FileEvent {
@@ -129,10 +136,10 @@ test('a connection that the server ends is made again, and what happened meanwhi
   const admin = new pg.Client({ connectionString: server.url });
   await admin.connect();
   await admin.query(
-    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tus-relay-events'`,
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tus-relay-messages'`,
   );
   await admin.end();
-  await until('the loss is noticed', () => !one.bus.connected && !two.bus.connected);
+  await until('the loss is noticed', () => !one.messages.connected && !two.messages.connected);
   await untilConnected(two);
   one.bus.publish(finished);
   await untilConnected(one);
@@ -147,7 +154,7 @@ test('Postgres restarted: publishing goes on, each loss is logged once, and the 
   const [one, two] = buses as [TestBus, TestBus];
   await untilConnected(one, two);
   await own.down('immediate');
-  await until('the loss is noticed', () => !one.bus.connected && !two.bus.connected);
+  await until('the loss is noticed', () => !one.messages.connected && !two.messages.connected);
   one.bus.publish(finished);
   one.bus.publish(progress('x', 5));
   assert.deepEqual(one.heard, [finished, progress('x', 5)]);
@@ -177,11 +184,10 @@ test('without Postgres at the start, a node hears itself and takes Postgres in u
 });
 
 test('a URL that cannot be right keeps nobody from publishing or closing', async (t) => {
-  const { bus, heard } = openBus(t, 'postgres://127.0.0.1:99999/x');
+  const { bus, messages, heard } = openBus(t, 'postgres://127.0.0.1:99999/x');
   bus.publish(finished);
   assert.deepEqual(heard, [finished]);
-  await bus.close();
-  await bus.close();
+  for (const it of [bus, messages, bus, messages]) await it.close();
 });
 
 test('a close does not wait for a server that accepts connections and says nothing', async (t) => {
@@ -193,10 +199,11 @@ test('a close does not wait for a server that accepts connections and says nothi
     for (const socket of sockets) socket.destroy();
     silent.close();
   });
-  const { bus } = openBus(t, `postgres://127.0.0.1:${(silent.address() as AddressInfo).port}/x`);
+  const { bus, messages } = openBus(t, `postgres://127.0.0.1:${(silent.address() as AddressInfo).port}/x`);
   await until('it has connected', () => sockets.size > 0);
   const startedAt = performance.now();
   await bus.close();
+  await messages.close();
   assert.ok(performance.now() - startedAt < 3_000);
 });
 
@@ -204,6 +211,7 @@ test('the last event before a close still goes out', async (t) => {
   const [one, two] = (await openConnectedBuses(t, 2)) as [TestBus, TestBus];
   for (let index = 0; index < 20; index += 1) one.bus.publish({ type: 'finished', fileId: `file-${index}` });
   await one.bus.close();
+  await one.messages.close();
   await until('all are there', () => two.heard.length === 20);
   one.bus.publish(finished);
   assert.equal(one.heard.at(-1), finished);

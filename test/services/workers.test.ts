@@ -1,4 +1,4 @@
-/** `WORKERS`: one port, several processes, on a real Postgres and a real Redis. */
+/** `WORKERS`: one port, several processes, on a real Postgres, with a real Redis and without. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -60,23 +60,25 @@ async function finishAndCompare(url: string): Promise<void> {
   assert.ok(body.equals(CONTENT), 'the content differs');
 }
 
-test('workers killed in the middle of uploads are replaced, and each upload goes on where its last part ended', async (t) => {
-  const { env } = await startSharedServices(t);
-  const server = await startWorkers(t, env);
-  assert.equal(server.output.match(/^ {2}Page /gm)?.length, 1, 'one set of start messages');
-  const running = await openOnBothWorkers(server, PART_BYTES + MIB);
+for (const lock of ['Redis', 'Postgres']) {
+  test(`workers killed in the middle of uploads are replaced, and each upload goes on where its last part ended, with the lock in ${lock}`, async (t) => {
+    const { env } = await startSharedServices(t);
+    const server = await startWorkers(t, lock === 'Redis' ? env : { ...env, REDIS_URL: '' });
+    assert.equal(server.output.match(/^ {2}Page /gm)?.length, 1, 'one set of start messages');
+    const running = await openOnBothWorkers(server, PART_BYTES + MIB);
 
-  for (const [index, pid] of workerPids(server).entries()) {
-    process.kill(pid, 'SIGKILL');
-    await until('the worker serves again', () => server.output.split('the worker serves again').length === index + 2);
-  }
-  for (const { url, patch: broken } of running) {
-    assert.equal((await broken.answer()).status, 0, 'no answer came');
-    assert.equal((await head(url)).headers['upload-offset'], String(PART_BYTES));
-    await finishAndCompare(url);
-  }
-  assert.equal((await scrape(server.url)).find('tus_relay_worker_restarts_total'), 2);
-});
+    for (const [index, pid] of workerPids(server).entries()) {
+      process.kill(pid, 'SIGKILL');
+      await until('the worker serves again', () => server.output.split('the worker serves again').length === index + 2);
+    }
+    for (const { url, patch: broken } of running) {
+      assert.equal((await broken.answer()).status, 0, 'no answer came');
+      assert.equal((await head(url)).headers['upload-offset'], String(PART_BYTES));
+      await finishAndCompare(url);
+    }
+    assert.equal((await scrape(server.url)).find('tus_relay_worker_restarts_total'), 2);
+  });
+}
 
 test('SIGTERM drains every worker: what has arrived is stored, the clients are told, and the exit code is 0', async (t) => {
   const { env } = await startSharedServices(t);

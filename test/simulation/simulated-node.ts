@@ -107,6 +107,7 @@ export class SimulatedNode implements SimulatedProcess {
         onLost: () => {},
         tails: new TailMemory(budget),
         isLockShared: () => scenario.isLockShared,
+        calls: null,
         events: { publish: (event) => history.told(event) },
       },
     );

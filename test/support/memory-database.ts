@@ -11,7 +11,7 @@ import type { CommittedPart, TailSegment } from '../../src/catalog/upload-catalo
 import type { UploadRecord } from '../../src/catalog/upload-record.ts';
 
 /** Rows are never changed in place: a copy of the maps is a copy of the tables. Times are in ms of the store's clock. */
-export interface MemoryUpload extends Omit<UploadRecord, 'overdue' | 'createdAt' | 'expiresAt'> {
+export interface MemoryUpload extends Omit<UploadRecord, 'writerSilent' | 'overdue' | 'createdAt' | 'expiresAt'> {
   readonly createdAtMs: number;
   readonly expiresAtMs: number;
   readonly writerSeenAtMs: number | null;

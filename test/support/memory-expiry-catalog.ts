@@ -7,6 +7,7 @@ import type {
 } from '../../src/catalog/expiry-catalog.ts';
 import type { UploadRecord } from '../../src/catalog/upload-record.ts';
 import type { MemoryDatabase, MemoryDiscard, MemoryTables, MemoryUpload } from './memory-database.ts';
+import { isWriterSilent } from './memory-upload-catalog.ts';
 
 /** The statements of src/catalog/expiry-catalog.ts on tables in memory. */
 export class MemoryExpiryCatalog implements Pick<ExpiryCatalog, keyof ExpiryCatalog> {
@@ -107,6 +108,13 @@ export class MemoryExpiryCatalog implements Pick<ExpiryCatalog, keyof ExpiryCata
     ...row
   }: MemoryUpload): UploadRecord {
     const [createdAt, expiresAt] = [new Date(createdAtMs), new Date(expiresAtMs)];
-    return { ...row, createdAt, expiresAt, overdue: row.state === 'open' && expiresAtMs <= this.#now };
+    const overdue = row.state === 'open' && expiresAtMs <= this.#now;
+    return {
+      ...row,
+      createdAt,
+      expiresAt,
+      writerSilent: isWriterSilent(row.writer, writerSeenAtMs, this.#now),
+      overdue,
+    };
   }
 }

@@ -13,7 +13,7 @@ import type {
   UploadCatalogPort,
   UploadCatalogSettings,
 } from '../../src/catalog/upload-catalog.ts';
-import type { UploadRecord } from '../../src/catalog/upload-record.ts';
+import { type UploadRecord, WRITER_SILENCE_SECS } from '../../src/catalog/upload-record.ts';
 import type { MemoryDatabase, MemoryTables, MemoryUpload } from './memory-database.ts';
 
 const STUCK_AFTER_MS = 60_000;
@@ -422,7 +422,7 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
     const {
       createdAtMs,
       expiresAtMs,
-      writerSeenAtMs: _seen,
+      writerSeenAtMs,
       finishedAtMs: _finished,
       endedAtMs: _ended,
       trouble: _trouble,
@@ -432,9 +432,15 @@ export class MemoryUploadCatalog implements UploadCatalogPort {
       ...same,
       createdAt: new Date(createdAtMs),
       expiresAt: new Date(expiresAtMs),
+      writerSilent: isWriterSilent(row.writer, writerSeenAtMs, this.#now),
       overdue: row.state === 'open' && expiresAtMs <= this.#now,
     };
   }
+}
+
+/** As `writer_silent` in src/catalog/upload-record.ts. */
+export function isWriterSilent(writer: string | null, seenAtMs: number | null, nowMs: number): boolean {
+  return writer === null || (seenAtMs ?? nowMs) <= nowMs - WRITER_SILENCE_SECS * 1_000;
 }
 
 type EndState = 'terminated' | 'expired' | 'lost' | 'failed';

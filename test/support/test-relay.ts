@@ -121,6 +121,7 @@ export function startNode(
       onLost: (uploadId) => lost.push(uploadId),
       tails: new TailMemory(budget),
       isLockShared: () => true,
+      calls: null,
       events: { publish: (event) => events.push(event) },
     },
   );

@@ -76,16 +76,14 @@ test('the value of a secret is never repeated', () => {
 const SHARED = {
   S3_BUCKET: 'uploads',
   DATABASE_URL: 'postgres://relay@db/relay',
-  REDIS_URL: 'redis://redis:6379',
 };
 
 test('several workers are refused with anything embedded, and are told what belongs to one process', () => {
   const problems = problemsOf({ WORKERS: '4' });
-  assert.equal(problems.length, 3);
+  assert.equal(problems.length, 2);
   for (const [name, why] of [
     ['S3_BUCKET', /embedded S3/],
     ['DATABASE_URL', /embedded database/],
-    ['REDIS_URL', /lock in memory/],
   ] as const) {
     const { [name]: _, ...others } = SHARED;
     const [problem, ...rest] = problemsOf({ WORKERS: '2', ...others });

@@ -26,6 +26,7 @@ export interface PairWishes {
   env?: Record<string, string>;
   /** Left out: {@link NODE_PROGRAM}. */
   entry?: string;
+  withoutRedis?: boolean;
 }
 
 const NODE_PROGRAM = 'test/services/support/node-program.ts';
@@ -39,20 +40,25 @@ export class NodePair {
   readonly a: ServerProcess;
   readonly b: ServerProcess;
   readonly postgres: PostgresServer;
-  readonly redis: RedisServer;
+  readonly #redis: RedisServer | null;
   readonly storage: S3ObjectStorage;
   readonly catalog: pg.Pool;
 
   constructor(
     [a, b]: readonly [ServerProcess, ServerProcess],
-    services: { postgres: PostgresServer; redis: RedisServer; storage: S3ObjectStorage; catalog: pg.Pool },
+    services: { postgres: PostgresServer; redis: RedisServer | null; storage: S3ObjectStorage; catalog: pg.Pool },
   ) {
     this.a = a;
     this.b = b;
     this.postgres = services.postgres;
-    this.redis = services.redis;
+    this.#redis = services.redis;
     this.storage = services.storage;
     this.catalog = services.catalog;
+  }
+
+  get redis(): RedisServer {
+    if (this.#redis === null) throw new Error('this pair has no Redis');
+    return this.#redis;
   }
 
   /** V3, V4: the upload has become exactly one file, which has exactly these bytes, in the bucket and from either node. */
@@ -158,15 +164,15 @@ export async function committedBytes(node: ServerProcess): Promise<number> {
 export async function startNodePair(t: TestContext, bucket: TestBucket, wishes: PairWishes = {}): Promise<NodePair> {
   const postgres = await startPostgres();
   t.after(() => postgres.stop());
-  const redis = await startRedis();
-  t.after(() => redis.stop());
+  const redis = wishes.withoutRedis ? null : await startRedis();
+  t.after(() => redis?.stop());
   const databaseUrl = await postgres.createDatabase('relay');
   const catalog = new pg.Pool({ connectionString: databaseUrl, max: 2 });
   // Of idle connections that a restart of Postgres breaks: the pool makes new ones.
   catalog.on('error', () => {});
   t.after(() => catalog.end());
   const env = {
-    ...{ DATABASE_URL: databaseUrl, REDIS_URL: redis.url, LOG_LEVEL: 'warn', PART_BYTES: '5MiB' },
+    ...{ DATABASE_URL: databaseUrl, REDIS_URL: redis?.url ?? '', LOG_LEVEL: 'warn', PART_BYTES: '5MiB' },
     ...bucket.env,
     ...wishes.env,
   };
