@@ -57,7 +57,7 @@ run_clean() {
 grep -q '^Usage: tus-relay' "$sandbox/help"
 
 port="$("$NODE" -p 'const s = require("node:net").createServer().listen(0, () => { console.log(s.address().port); s.close(); }); ""' | head -1)"
-run_clean HOST=0.0.0.0 PORT="$port" DEV_S3_PORT=0 "$sandbox/node" src/main.ts > "$sandbox/log" 2>&1 &
+run_clean HOST=0.0.0.0 S3_BUCKET=embedded PORT="$port" DEV_S3_PORT=0 "$sandbox/node" src/main.ts > "$sandbox/log" 2>&1 &
 server=$!
 trap 'kill -9 "$server" 2>/dev/null || true; rm -rf "$sandbox"' EXIT
 # The HEALTHCHECK of the Dockerfile, word for word.

@@ -4,6 +4,7 @@
  */
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { EMBEDDED_BUCKET, findContradictions, findWarnings } from './config-checks.ts';
 import {
   type AllowedHosts,
   type AllowedOrigins,
@@ -127,7 +128,10 @@ export const variables = {
     httpUrl(),
     'URL of a CDN in front of the bucket: file URLs are this, a slash and the object key.',
   ),
-  S3_BUCKET: optional(bucketName(), 'Bucket to store in. Unset: the embedded S3 server, for development only.'),
+  S3_BUCKET: optional(
+    bucketName(),
+    'Bucket to store in. `embedded`: the embedded S3 server, for development only. Unset: the same, but it is refused beside `DATABASE_URL`, `REDIS_URL`, or a `HOST` that other machines reach.',
+  ),
   S3_ENDPOINT: optional(httpUrl(), 'URL of an S3-compatible service. Unset: AWS, found by region.'),
   S3_KEY_PREFIX: optional(keyPrefix(), 'Goes before every object key, as a folder.'),
   S3_PROFILE: variable(
@@ -231,14 +235,22 @@ export const variables = {
   ),
 };
 
+export interface LoadedConfig {
+  readonly config: Config;
+  readonly secrets: Secrets;
+  /** Sentences for the operator about what can be used and was perhaps not meant so. */
+  readonly warnings: readonly string[];
+}
+
 /**
  * @param env usually `process.env`; an empty value counts as unset
  * @throws ConfigError naming every bad variable at once
  */
-export function loadConfig(env: Environment): { config: Config; secrets: Secrets } {
+export function loadConfig(env: Environment): LoadedConfig {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value?.trim())) as Record<string, string>;
   const parsed = z.object(variables).safeParse(given);
-  const problems = [...contradictions(given), ...(parsed.success ? workerProblems(parsed.data) : [])];
+  const known = Object.keys(variables);
+  const problems = [...findContradictions(given, known), ...(parsed.success ? workerProblems(parsed.data) : [])];
   for (const issue of parsed.error?.issues ?? []) {
     const name = String(issue.path[0]) as keyof typeof variables;
     const found = variables[name].meta()?.secret
@@ -247,7 +259,7 @@ export function loadConfig(env: Environment): { config: Config; secrets: Secrets
     problems.push(`${name}: expected ${issue.message}, ${found}`);
   }
   if (problems.length > 0 || parsed.data === undefined) throw new ConfigError(problems);
-  return assemble(parsed.data);
+  return { ...assemble(parsed.data), warnings: findWarnings(given, known) };
 }
 
 /** Its message has a line for each bad variable. */
@@ -271,7 +283,7 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
   } = values;
   const profile = providerProfile(values.S3_PROFILE);
   const s3: S3Target =
-    values.S3_BUCKET === undefined
+    values.S3_BUCKET === undefined || values.S3_BUCKET === EMBEDDED_BUCKET
       ? { kind: 'embedded', port: values.DEV_S3_PORT }
       : {
           kind: 'external',
@@ -331,7 +343,7 @@ const NEEDED_BY_WORKERS = {
 function workerProblems(values: Values): string[] {
   if (values.WORKERS === 1) return [];
   const found = Object.entries(NEEDED_BY_WORKERS)
-    .filter(([name]) => values[name as keyof typeof NEEDED_BY_WORKERS] === undefined)
+    .filter(([name]) => [undefined, EMBEDDED_BUCKET].includes(values[name as keyof typeof NEEDED_BY_WORKERS]))
     .map(
       ([name, embedded]) =>
         `WORKERS: expected ${name} to be set with more than one worker, found nothing: ${embedded} belongs to one process`,
@@ -340,20 +352,6 @@ function workerProblems(values: Values): string[] {
     found.push(
       `BUFFER_BYTES: expected at least ${MIN_BUFFER_BYTES / MIB} MiB for each of ${values.WORKERS} workers, found ${values.BUFFER_BYTES / MIB} MiB for all`,
     );
-  }
-  return found;
-}
-
-function contradictions(given: Record<string, string>): string[] {
-  const found: string[] = [];
-  const needsBucket = ['S3_ENDPOINT', 'S3_PROFILE', 'S3_FORCE_PATH_STYLE'].filter((name) => name in given);
-  if (!('S3_BUCKET' in given)) {
-    for (const name of needsBucket) found.push(`${name}: expected together with S3_BUCKET, which is not set`);
-    return found;
-  }
-  const pair = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'] as const;
-  for (const [name, other] of [pair, pair.toReversed()] as [string, string][]) {
-    if (!(name in given) && other in given) found.push(`${name}: expected together with ${other}, found nothing`);
   }
   return found;
 }

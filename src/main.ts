@@ -8,6 +8,7 @@ import { WorkerMetrics } from './app/workers-metrics.ts';
 import { superviseWorkers } from './app/workers-primary.ts';
 import { type RunningServer, realParts, startServer } from './app.ts';
 import { type Config, loadConfig, type Secrets, variables } from './config.ts';
+import { isLoopbackHost } from './config-checks.ts';
 import { StartError, UnavailableError } from './errors.ts';
 import { countBuffersInHeapLimit, growHeapSlowly } from './observability/heap-settings.ts';
 import { createLogger, type Logger } from './observability/logger.ts';
@@ -34,10 +35,11 @@ async function main(args: string[]): Promise<void> {
   countBuffersInHeapLimit();
   growHeapSlowly();
   try {
-    const { config, secrets } = loadConfig(process.env);
+    const { config, secrets, warnings } = loadConfig(process.env);
     const workerNumber = cluster.isWorker ? Number(process.env[WORKER_NUMBER]) : null;
     const logger = createLogger(config.logLevel, undefined, workerNumber === null ? null : { worker: workerNumber });
     endOnUncaughtErrors(logger);
+    if (workerNumber === null) for (const warning of warnings) logger.warn(warning);
     if (config.workers > 1 && workerNumber === null) {
       handOverSignals();
       process.exit(await runPrimary(config, logger));
@@ -54,7 +56,7 @@ function runPrimary(config: Config, logger: Logger): Promise<number> {
     workers: config.workers,
     stopWithinMs: config.drainSecs * 1_000 + CLOSE_MS + WORKER_EXIT_MS,
     logger,
-    onReady: (report) => tellReady(report, config.workers, logger),
+    onReady: (report) => tellReady(report, config, logger),
   });
 }
 
@@ -71,7 +73,7 @@ async function serve(
   handOverSignals();
   closeOnSignals(server, logger, config.drainSecs * 1_000 + CLOSE_MS);
   const { addresses, dataDir } = server;
-  if (workerNumber === null) tellReady({ addresses, dataDir }, 1, logger);
+  if (workerNumber === null) tellReady({ addresses, dataDir }, config, logger);
   else process.send?.({ type: 'tus-relay:ready', report: { addresses, dataDir } } satisfies WorkerMessage);
 }
 
@@ -79,8 +81,8 @@ function workerMetrics(workerNumber: number): (registry: Registry) => WorkerMetr
   return (registry) => new WorkerMetrics(registry, workerNumber);
 }
 
-function tellReady(report: ServerReport, workers: number, logger: Logger): void {
-  process.stdout.write(banner(report, workers));
+function tellReady(report: ServerReport, config: Config, logger: Logger): void {
+  process.stdout.write(banner(report, config));
   logger.info({ version: pkg.version, ...publicAddresses(report) }, 'ready');
 }
 
@@ -120,7 +122,7 @@ function explainFailedStart(error: unknown): string {
   return `cannot start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
 }
 
-function banner({ addresses, dataDir }: ServerReport, workers: number): string {
+function banner({ addresses, dataDir }: ServerReport, { host, workers }: Config): string {
   const { embeddedS3 } = addresses;
   const rows: [string, string][] = [
     ['Page', addresses.page],
@@ -130,7 +132,9 @@ function banner({ addresses, dataDir }: ServerReport, workers: number): string {
   if (embeddedS3 !== null) {
     rows.push(['  bucket', embeddedS3.bucket]);
     rows.push(['  access key', embeddedS3.accessKeyId]);
-    rows.push(['  secret key', embeddedS3.secretAccessKey]);
+    // Where others reach the server, its output is kept somewhere, and read by more than whoever sits before it.
+    const shown = isLoopbackHost(host) ? embeddedS3.secretAccessKey : 'in s3/credentials.json of the data folder';
+    rows.push(['  secret key', shown]);
   }
   rows.push(['Database', addresses.database]);
   if (dataDir !== null) rows.push(['Data', dataDir]);

@@ -70,6 +70,15 @@ test('every bad variable is named in one error', async (t) => {
   assert.equal(said.split('\n').length, 1 + Object.keys(bad).length, said);
 });
 
+test('a node of many without a bucket is told what to set, and one others reach does not print the embedded key', async (t) => {
+  const env = { DATABASE_URL: 'postgres://relay@127.0.0.1:1/relay', S3_BUKET: 'uploads' };
+  const said = await startInVain(t, { ...env, DATA_DIR: await temporaryFolder(t) });
+  assert.match(said, /S3_BUCKET: expected the name of a bucket beside DATABASE_URL, found nothing \(but S3_BUKET\)/);
+  assert.doesNotMatch(said, /secret key/);
+  const reached = await startServerProcess(t, { env: { HOST: '0.0.0.0', S3_BUCKET: 'embedded' } });
+  assert.match(reached.output, /secret key +in s3\/credentials\.json of the data folder$/m);
+});
+
 test('a bad secret is named and not shown', async (t) => {
   const said = await startInVain(t, { DATABASE_URL: 'mysql://u:hunter2@h/d', DATA_DIR: await temporaryFolder(t) });
   assert.match(said, /DATABASE_URL: expected /);
@@ -139,6 +148,7 @@ test('a database that is not there, or never answers: a sentence that names it a
   for (const port of [await deadPort(), await silentPort(t)]) {
     const said = await startInVain(t, {
       DATABASE_URL: `postgres://relay:hunter2@127.0.0.1:${port}/uploads`,
+      S3_BUCKET: 'embedded',
       DATA_DIR: await temporaryFolder(t),
     });
     assert.match(said, new RegExp(`127\\.0\\.0\\.1:${port}/uploads`));

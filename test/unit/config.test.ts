@@ -86,11 +86,71 @@ test('several workers are refused with anything embedded, and are told what belo
     ['DATABASE_URL', /embedded database/],
   ] as const) {
     const { [name]: _, ...others } = SHARED;
-    const [problem, ...rest] = problemsOf({ WORKERS: '2', ...others });
+    const [problem, ...rest] = problemsOf({ WORKERS: '2', ...others }).filter((it) => it.startsWith('WORKERS'));
     assert.deepEqual(rest, []);
     assert.match(problem ?? '', new RegExp(`^WORKERS: expected ${name} to be set`));
     assert.match(problem ?? '', why);
   }
+});
+
+test('several workers are refused with the embedded S3 written out, too', () => {
+  const [problem, ...rest] = problemsOf({ WORKERS: '2', ...SHARED, S3_BUCKET: 'embedded' });
+  assert.match(problem ?? '', /^WORKERS: expected S3_BUCKET .* embedded S3/);
+  assert.deepEqual(rest, []);
+});
+
+const production: Environment[] = [
+  { DATABASE_URL: 'postgres://relay@db/relay' },
+  { REDIS_URL: 'redis://redis:6379' },
+  { HOST: '0.0.0.0' },
+  { HOST: '::' },
+  { HOST: '10.0.0.7' },
+  { HOST: 'relay.internal' },
+];
+for (const env of production) {
+  const [name] = Object.keys(env);
+  test(`${JSON.stringify(env)} is refused without a bucket, and taken with the embedded one written out`, () => {
+    const [problem, ...rest] = problemsOf(env);
+    assert.match(problem ?? '', new RegExp(`^S3_BUCKET: expected the name of a bucket beside ${name}`));
+    assert.match(problem ?? '', /S3_BUCKET=embedded/);
+    assert.deepEqual(rest, []);
+    assert.equal(loadConfig({ ...env, S3_BUCKET: 'embedded' }).config.s3.kind, 'embedded');
+    assert.equal(loadConfig({ ...env, S3_BUCKET: 'uploads' }).config.s3.kind, 'external');
+  });
+}
+
+for (const HOST of ['127.0.0.1', '127.0.0.2', 'localhost', '::1']) {
+  test(`on ${HOST}, which only this machine reaches, nothing need be set`, () => {
+    assert.equal(loadConfig({ HOST }).config.s3.kind, 'embedded');
+  });
+}
+
+for (const misspelled of ['S3_BUKET', 'S3_BUCKTE', 'S3BUCKET', 's3_bucket', 'S3_BUCKETS']) {
+  test(`a bucket in ${misspelled} is found where the bucket is missed, and warned of otherwise`, () => {
+    const env = { [misspelled]: 'uploads' };
+    assert.match(problemsOf({ ...env, DATABASE_URL: 'postgres://relay@db/relay' }).join(), new RegExp(misspelled));
+    assert.match(loadConfig(env).warnings.join(), new RegExp(`^${misspelled} is set, .* was S3_BUCKET meant\\?$`));
+    assert.deepEqual(loadConfig({ ...env, S3_BUCKET: 'uploads' }).warnings, []);
+  });
+}
+
+test('no other program’s variables are taken for misspelled ones of ours', () => {
+  const others = ['PATH', 'HOME', 'SHELL', 'HOSTNAME', 'POSTGRES_URL', 'AWS_PROFILE', 'AWS_DEFAULT_REGION', 'NODE_ENV'];
+  const env = Object.fromEntries([...others, 'npm_config_cache', 'LOGNAME', 'PORTS'].map((name) => [name, 'x']));
+  assert.deepEqual(loadConfig(env).warnings, []);
+});
+
+test('a service, or a way to reach it, with the embedded S3 is a mistake', () => {
+  assert.match(
+    problemsOf({ S3_BUCKET: 'embedded', S3_ENDPOINT: 'http://s3:9000' }).join(),
+    /^S3_ENDPOINT: expected together with a bucket of your own, found S3_BUCKET=embedded$/,
+  );
+});
+
+test('Postgres without Redis can be used, and the operator is told what that means', () => {
+  assert.match(loadConfig(SHARED).warnings.join(), /^REDIS_URL is not set: nodes wait .* through Postgres/);
+  assert.deepEqual(loadConfig({ ...SHARED, REDIS_URL: 'redis://redis:6379' }).warnings, []);
+  assert.deepEqual(loadConfig({}).warnings, []);
 });
 
 test('workers share the memory budget, and each has enough of it', () => {
