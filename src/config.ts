@@ -47,6 +47,8 @@ export interface Config {
   readonly s3KeyPrefix: string;
   readonly s3MaxParts: number;
   readonly maxUploadBytes: number;
+  /** What decoding an image for its thumbnails may take. */
+  readonly imageBytes: number;
   readonly partBytes: number;
   /** Processes that serve, each a node of its own on the one port; 1: this process serves. */
   readonly workers: number;
@@ -174,6 +176,11 @@ export const variables = {
     'Redis, `redis://user:password@host:6379`, through which nodes wait for one another. Unset: they do so through Postgres, where it is given.',
   ),
   MAX_UPLOAD_BYTES: variable(byteCount(1, 50_000 * GIB), '5TiB', 'Largest upload that is accepted.'),
+  IMAGE_BYTES: variable(
+    byteCount(MIB, 64 * GIB),
+    '256MiB',
+    'Largest image, decoded (width × height × channels × bytes of a channel; docs/operations.md), that thumbnails are made of.',
+  ),
   PART_BYTES: variable(
     byteCount(5 * MIB, 5 * GIB, MIB),
     '8MiB',
@@ -191,7 +198,7 @@ export const variables = {
   ),
   SPILL_DIR: optional(
     z.string(),
-    'Folder for what does not fit into `BUFFER_BYTES`; its files are never seen, and gone with the process. Unset: `spill` in `DATA_DIR`.',
+    'Folder for what does not fit into `BUFFER_BYTES`; those files are never seen, and gone with the process. Unset: `spill` in `DATA_DIR`.',
   ),
   UPLOAD_EXPIRES_SECS: variable(
     wholeNumber(1, MAX_SECS),
@@ -308,6 +315,7 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
       s3KeyPrefix: values.S3_KEY_PREFIX ?? '',
       s3MaxParts: values.S3_MAX_PARTS ?? profile.maxParts,
       maxUploadBytes: values.MAX_UPLOAD_BYTES,
+      imageBytes: values.IMAGE_BYTES,
       partBytes: values.PART_BYTES,
       workers: values.WORKERS,
       bufferBytes: Math.floor(values.BUFFER_BYTES / values.WORKERS),

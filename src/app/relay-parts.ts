@@ -1,4 +1,5 @@
 /** The relay and the jobs behind it, put together: everything between the HTTP edge and the two stores. */
+import { join } from 'node:path';
 import type { Database } from '../catalog/database.ts';
 import { DiscardCatalog } from '../catalog/discard-catalog.ts';
 import { FileCatalog } from '../catalog/file-catalog.ts';
@@ -10,8 +11,14 @@ import type { Logger } from '../observability/logger.ts';
 import { type EventBus, eventOfEnd } from '../pipeline/event-bus.ts';
 import { fileOf, recordFinished } from '../pipeline/finish.ts';
 import type { JobQueue } from '../pipeline/job-queue.ts';
+import { MachineLock } from '../pipeline/machine-lock.ts';
 import { QUEUES } from '../pipeline/queues.ts';
-import { runThumbnailFailedJob, runThumbnailJob } from '../pipeline/thumbnail-job.ts';
+import {
+  runLargeThumbnailJob,
+  runThumbnailFailedJob,
+  runThumbnailJob,
+  type ThumbnailJobParts,
+} from '../pipeline/thumbnail-job.ts';
 import type { ThumbnailMaker } from '../pipeline/thumbnail-maker.ts';
 import { systemClock } from '../relay/clock.ts';
 import { UploadCompleter } from '../relay/complete-upload.ts';
@@ -37,7 +44,7 @@ export interface SweepTiming {
 /** A signed request is accepted for 15 minutes, and a call takes 10 at most. */
 export const SWEEP_TIMING: SweepTiming = { discardRecheckSecs: 1_800, everyMs: 30_000 };
 const COMPLETIONS_AT_A_TIME = 4;
-/** Decoding an image takes much memory, and a core. */
+/** Small images: decoding takes memory, and a core. */
 const THUMBNAILS_AT_A_TIME = 2;
 
 export interface RelayParts {
@@ -139,10 +146,17 @@ export function createRelayParts(
         giveUpRefusedSecs: config.completionRefusedSecs,
       }),
     );
-    const thumbnails = { files, storage, maker, events, kickDiscards: () => discards.kick() };
+    const thumbnails: ThumbnailJobParts = {
+      ...{ files, storage, maker, events },
+      imageBytes: config.imageBytes,
+      largeImageLock: new MachineLock(join(config.spillDir, 'large-image.lock')),
+      enqueueLarge: (fileId) => queue.enqueue(database.db, QUEUES.largeThumbnail, { fileId }),
+      kickDiscards: () => discards.kick(),
+    };
     await queue.work(QUEUES.thumbnail, { concurrency: THUMBNAILS_AT_A_TIME }, (job) =>
       runThumbnailJob(job, thumbnails),
     );
+    await queue.work(QUEUES.largeThumbnail, { concurrency: 1 }, (job) => runLargeThumbnailJob(job, thumbnails));
     await queue.work(QUEUES.thumbnailFailed, { concurrency: 1 }, (job) => runThumbnailFailedJob(job, thumbnails));
     sweeper.start();
   }

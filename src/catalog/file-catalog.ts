@@ -169,6 +169,32 @@ export class FileCatalog {
   }
 
   /**
+   * Said before an image is decoded: whatever becomes of the process, and of this one, it counts as unfinished until
+   * {@link endDecoding}, or thumbnails or a problem, say otherwise.
+   *
+   * @returns how many are unfinished with this one; null when nobody waits for thumbnails any more
+   */
+  async beginDecoding(fileId: string): Promise<number | null> {
+    const updated = await this.#database.db
+      .updateTable('files')
+      .set({ unfinished_decodings: sql`unfinished_decodings + 1` })
+      .where('id', '=', fileId)
+      .where('thumbnails_pending', '=', true)
+      .returning('unfinished_decodings')
+      .executeTakeFirst();
+    return updated?.unfinished_decodings ?? null;
+  }
+
+  /** It came to an end that says nothing against the image. */
+  async endDecoding(fileId: string): Promise<void> {
+    await this.#database.db
+      .updateTable('files')
+      .set({ unfinished_decodings: sql`greatest(unfinished_decodings - 1, 0)` })
+      .where('id', '=', fileId)
+      .execute();
+  }
+
+  /**
    * Records why there are no thumbnails, for the user to read.
    *
    * @returns false when the file has been deleted meanwhile, or nobody waits for thumbnails any more: what has been

@@ -4,6 +4,7 @@ import { StartError } from '../errors.ts';
 import { translateDatabaseError } from './database-errors.ts';
 import * as initial from './migrations/0001-initial.ts';
 import * as storageCanary from './migrations/0002-storage-canary.ts';
+import * as decodingAttempts from './migrations/0004-decoding-attempts.ts';
 import * as discardBackoff from './migrations/0006-discard-backoff.ts';
 import type { Schema } from './schema.ts';
 
@@ -11,6 +12,7 @@ import type { Schema } from './schema.ts';
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initial,
   '0002-storage-canary': storageCanary,
+  '0004-decoding-attempts': decodingAttempts,
   '0006-discard-backoff': discardBackoff,
 };
 

@@ -94,6 +94,8 @@ export interface FilesTable {
   problem: string | null;
   /** False until the thumbnail job is through (or when there is none to run). */
   thumbnails_pending: Generated<boolean>;
+  /** How often its image was begun to be decoded by a process of which nothing more was heard, or that it killed. */
+  unfinished_decodings: Generated<number>;
   created_at: GeneratedTimestamp;
 }
 

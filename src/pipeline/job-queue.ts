@@ -96,7 +96,8 @@ class PgBossQueue implements JobQueue {
     try {
       await this.#boss.start();
       // A dead letter queue comes before the queue that names it.
-      for (const name of [QUEUES.thumbnailFailed, QUEUES.uploadCompletion, QUEUES.thumbnail, QUEUES.sweepUpload]) {
+      const others = Object.values(QUEUES).filter((name) => name !== QUEUES.thumbnailFailed);
+      for (const name of [QUEUES.thumbnailFailed, ...others]) {
         const { policy, options } = QUEUE_DEFINITIONS[name];
         await this.#boss.createQueue(name, { ...options, policy });
         // An existing queue keeps the settings of the version that made it, unless told.

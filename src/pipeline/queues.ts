@@ -4,6 +4,7 @@ import type { Queue } from 'pg-boss';
 export const QUEUES = {
   uploadCompletion: 'upload-completion',
   thumbnail: 'thumbnail',
+  largeThumbnail: 'thumbnail-large',
   thumbnailFailed: 'thumbnail-failed',
   sweepUpload: 'sweep-upload',
 } as const;
@@ -21,6 +22,7 @@ export const RETIRED_QUEUES = ['complete-upload'] as const;
 export interface JobData {
   'upload-completion': { uploadId: string };
   thumbnail: { fileId: string };
+  'thumbnail-large': { fileId: string };
   'thumbnail-failed': { fileId: string };
   'sweep-upload': { uploadId: string };
 }
@@ -39,6 +41,12 @@ export interface QueueDefinition {
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
+
+/**
+ * About five hours of S3 being away. Not without end, since nobody waits for a preview for ever. (An image that kills its
+ * decoder is given up much earlier: thumbnail-job.ts counts.)
+ */
+const THUMBNAIL_TRIES = { retryLimit: 25, retryDelay: 2, retryBackoff: true, retryDelayMax: 15 * MINUTE };
 
 /** pg-boss has no "for ever": the largest integer, and fifty years for which an unfinished job is kept. */
 const WITHOUT_END = { retryLimit: 2 ** 31 - 1, retentionSeconds: 18_250 * DAY };
@@ -65,13 +73,22 @@ export const QUEUE_DEFINITIONS: Readonly<Record<QueueName, QueueDefinition>> = {
     policy: 'exclusive',
     idlePollSecs: 10,
     options: {
-      // About five hours of S3 being away. Not without end: an image that kills the decoder would kill it for ever.
-      retryLimit: 25,
-      retryDelay: 2,
-      retryBackoff: true,
-      retryDelayMax: 15 * MINUTE,
+      ...THUMBNAIL_TRIES,
       retentionSeconds: 30 * DAY,
       expireInSeconds: 10 * MINUTE,
+      heartbeatSeconds: HEARTBEAT_SECS,
+      deleteAfterSeconds: HOUR,
+      deadLetter: QUEUES.thumbnailFailed,
+      notify: true,
+    },
+  },
+  'thumbnail-large': {
+    policy: 'exclusive',
+    idlePollSecs: 10,
+    options: {
+      ...THUMBNAIL_TRIES,
+      retentionSeconds: 30 * DAY,
+      expireInSeconds: HOUR, // most of it may be spent waiting for the other processes of the machine
       heartbeatSeconds: HEARTBEAT_SECS,
       deleteAfterSeconds: HOUR,
       deadLetter: QUEUES.thumbnailFailed,

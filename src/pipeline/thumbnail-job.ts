@@ -3,31 +3,89 @@ import { thumbnailKey } from '../catalog/thumbnail-keys.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 import type { EventBus } from './event-bus.ts';
 import type { RunningJob } from './job-queue.ts';
+import type { MachineLock } from './machine-lock.ts';
 import type { JobData } from './queues.ts';
 import type { ThumbnailMaker } from './thumbnail-maker.ts';
-import { imageTooBig, MAX_IMAGE_BYTES, type Thumbnail, UnusableImageError } from './thumbnail-terms.ts';
+import { ThumbnailWorkerDiedError } from './thumbnail-process.ts';
+import {
+  decodedTooBig,
+  imageTooBig,
+  LargeImageError,
+  MAX_IMAGE_BYTES,
+  type MadeThumbnails,
+  type Thumbnail,
+  UnusableImageError,
+} from './thumbnail-terms.ts';
 
 export interface ThumbnailJobParts {
-  files: Pick<FileCatalog, 'findFile' | 'setThumbnails' | 'setProblem' | 'discardOrphanedThumbnails'>;
+  files: Pick<
+    FileCatalog,
+    'findFile' | 'setThumbnails' | 'setProblem' | 'discardOrphanedThumbnails' | 'beginDecoding' | 'endDecoding'
+  >;
   storage: Pick<ObjectStorage, 'getObject' | 'putObject'>;
   maker: Pick<ThumbnailMaker, 'make'>;
   events: Pick<EventBus, 'publish'>;
+  /** The operator's `IMAGE_BYTES`: images that take more to be decoded have no thumbnails. */
+  imageBytes: number;
+  /** Held while a large image is decoded, by one process of the machine at a time. */
+  largeImageLock: Pick<MachineLock, 'take'>;
+  /** Has {@link runLargeThumbnailJob} run for it. */
+  enqueueLarge(fileId: string): Promise<void>;
   /** Called after a commit that wrote discards. */
   kickDiscards(): void;
 }
 
+/** What takes more to be decoded waits for its turn: of such images a machine decodes one at a time. */
+export const SMALL_IMAGE_BYTES = 64 * 1024 * 1024;
+/** Decodings of one image that came to no end, the last of them for lack of memory: it would be so every time. */
+const MEMORY_DEATHS = 2;
+/** The same, however they ended: a crash of the decoder, or of the whole server. */
+const DEATHS = 4;
+
 /** A thumbnail never changes: its key belongs to one upload, and an upload's bytes are what they are. */
 const CACHE_CONTROL = 'public, max-age=31536000, immutable';
 const GAVE_UP = 'No preview: it could not be made, although it was tried many times.';
+const TOO_MUCH_MEMORY = 'No preview: the image takes too much memory to read.';
+const CRASHED = 'No preview: the image could not be read, its decoder crashed again and again.';
+
+type ThumbnailJob = RunningJob<JobData['thumbnail'] | JobData['thumbnail-large']>;
 
 /**
- * Makes a file's thumbnails, or records why there are none. May run twice, also at the same time: both runs store the
- * same bytes under the same keys, and record the same rows.
+ * Makes a file's thumbnails, or records why there are none; an image that is large by its header is left to
+ * {@link runLargeThumbnailJob}. May run twice, also at the same time: both runs store the same bytes under the same keys,
+ * and record the same rows.
  *
  * @throws S3Error, DatabaseUnavailableError and whatever else may pass: the queue tries again
  */
-export async function runThumbnailJob(
-  { data: { fileId }, signal }: RunningJob<JobData['thumbnail']>,
+export async function runThumbnailJob(job: ThumbnailJob, parts: ThumbnailJobParts): Promise<void> {
+  const { fileId } = job.data;
+  try {
+    await makeAndRecord(job, Math.min(SMALL_IMAGE_BYTES, parts.imageBytes), parts);
+  } catch (error) {
+    if (!(error instanceof LargeImageError)) throw error;
+    if (error.size.decodedBytes <= parts.imageBytes) await parts.enqueueLarge(fileId);
+    else await recordProblem(fileId, decodedTooBig(error.size, parts.imageBytes).problem, parts);
+  }
+}
+
+/** The same for a large image, when no other process of the machine decodes one. Nothing of it is held while it waits. */
+export async function runLargeThumbnailJob(job: ThumbnailJob, parts: ThumbnailJobParts): Promise<void> {
+  const letGo = await parts.largeImageLock.take(job.signal);
+  try {
+    await makeAndRecord(job, parts.imageBytes, parts);
+  } catch (error) {
+    // The setting may have changed since it was enqueued.
+    if (!(error instanceof LargeImageError)) throw error;
+    await recordProblem(job.data.fileId, decodedTooBig(error.size, parts.imageBytes).problem, parts);
+  } finally {
+    letGo();
+  }
+}
+
+/** @throws LargeImageError when decoding would take more than `decodeUpToBytes` */
+async function makeAndRecord(
+  { data: { fileId }, signal }: ThumbnailJob,
+  decodeUpToBytes: number,
   parts: ThumbnailJobParts,
 ): Promise<void> {
   const file = await parts.files.findFile(fileId);
@@ -39,8 +97,7 @@ export async function runThumbnailJob(
   }
   try {
     if (file.bytes > MAX_IMAGE_BYTES) throw imageTooBig(file.bytes);
-    const image = { bytes: file.bytes, body: readImage(file, parts.storage, signal) };
-    const made = await parts.maker.make(image, signal);
+    const made = await decode(file, decodeUpToBytes, parts, signal);
     const variants: FileVariant[] = [];
     for (const thumbnail of made.thumbnails) {
       // What is stored long after this look would come after the last look for it: a process may have been paused.
@@ -55,6 +112,36 @@ export async function runThumbnailJob(
   } catch (error) {
     if (!(error instanceof UnusableImageError)) throw error;
     await recordProblem(fileId, error.problem, parts);
+  }
+}
+
+/**
+ * Counts before it begins: an image that takes the whole server along is not tried for ever either.
+ *
+ * @throws UnusableImageError also when decoding it has failed to come to an end too often
+ */
+async function decode(
+  file: FileRecord,
+  decodeUpToBytes: number,
+  { files, storage, maker }: ThumbnailJobParts,
+  signal: AbortSignal,
+): Promise<MadeThumbnails> {
+  const unfinished = (await files.beginDecoding(file.fileId)) ?? 1;
+  if (unfinished > DEATHS) throw new UnusableImageError(CRASHED);
+  let isDead = false;
+  try {
+    const image = { bytes: file.bytes, body: readImage(file, storage, signal) };
+    return await maker.make(image, decodeUpToBytes, signal);
+  } catch (error) {
+    if (error instanceof ThumbnailWorkerDiedError && error.end !== 'closed') {
+      isDead = true;
+      if (error.end === 'memory' && unfinished >= MEMORY_DEATHS)
+        throw new UnusableImageError(TOO_MUCH_MEMORY, { cause: error });
+      if (unfinished >= DEATHS) throw new UnusableImageError(CRASHED, { cause: error });
+    }
+    throw error;
+  } finally {
+    if (!isDead) await files.endDecoding(file.fileId);
   }
 }
 

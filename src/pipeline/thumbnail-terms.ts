@@ -31,8 +31,43 @@ export class UnusableImageError extends Error {
   }
 }
 
+/** What an image says of itself that needs more memory than there was leave for. */
+export interface ImageSize {
+  width: number;
+  height: number;
+  /** What decoding it takes: decoded-bytes.ts. */
+  decodedBytes: number;
+}
+
+/** Known from the header: nothing has been decoded. With more memory it may well be a fine image. */
+export class LargeImageError extends Error {
+  override readonly name = 'LargeImageError';
+  readonly size: ImageSize;
+
+  constructor(size: ImageSize) {
+    super(`an image of ${size.width} × ${size.height} pixels needs ${size.decodedBytes} bytes to be decoded`);
+    this.size = size;
+  }
+}
+
+/** The decoder could not get the memory that it asked for. */
+export class DecoderMemoryError extends Error {
+  override readonly name = 'DecoderMemoryError';
+}
+
 /** For what is known to be too big before its bytes are read. */
 export function imageTooBig(bytes: number): UnusableImageError {
-  const mib = Math.ceil(bytes / 1024 / 1024);
-  return new UnusableImageError(`No preview: the image has ${mib} MiB, and previews are made up to 100 MiB.`);
+  return new UnusableImageError(`No preview: the image has ${mebibytes(bytes)}, and previews are made up to 100 MiB.`);
+}
+
+/** @param limitBytes the operator's `IMAGE_BYTES` */
+export function decodedTooBig({ width, height, decodedBytes }: ImageSize, limitBytes: number): UnusableImageError {
+  return new UnusableImageError(
+    `No preview: the image has ${width} × ${height} pixels and takes ${mebibytes(decodedBytes)} of memory, ` +
+      `and previews are made up to ${mebibytes(limitBytes)}.`,
+  );
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1024 / 1024)} MiB`;
 }

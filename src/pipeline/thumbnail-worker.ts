@@ -1,15 +1,27 @@
 /**
  * The program of the process that decodes images. A decoder is native code that works on a stranger's bytes: when one
- * of them makes it crash, this process ends and no upload notices. It takes images from stdin, each after its length
- * (8 bytes, big-endian), the next one when the last has been answered, and answers on the channel to its parent.
+ * of them makes it crash, this process ends and no upload notices. It takes images from stdin, each after its length and
+ * the memory that its decoding may take (8 bytes each, big-endian), the next one when the last has been answered, and
+ * answers on the channel to its parent.
  */
+import { writeFileSync } from 'node:fs';
 import { makeThumbnails } from './thumbnail.ts';
-import { type MadeThumbnails, UnusableImageError } from './thumbnail-terms.ts';
+import {
+  DecoderMemoryError,
+  type ImageSize,
+  LargeImageError,
+  type MadeThumbnails,
+  UnusableImageError,
+} from './thumbnail-terms.ts';
 
 export type WorkerAnswer =
   | { kind: 'made'; made: MadeThumbnails }
   /** The image is the reason: a sentence for the user. */
   | { kind: 'unusable'; problem: string }
+  /** It would take more memory than it may; nothing has been decoded. */
+  | { kind: 'large'; size: ImageSize }
+  /** The system would not give the memory. */
+  | { kind: 'no-memory' }
   /** Something else is. */
   | { kind: 'failed'; message: string };
 
@@ -17,25 +29,44 @@ export type WorkerAnswer =
 process.on('SIGINT', () => {}).on('SIGTERM', () => {});
 // Not exit(): that would wait for the decoder.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+offerToEndFirst();
 
 const chunks: AsyncIterator<Buffer> = process.stdin[Symbol.asyncIterator]();
 let rest: Buffer = Buffer.alloc(0);
 
-for (let image = await nextImage(); image !== null; image = await nextImage()) process.send?.(await answerTo(image));
+for (let next = await nextImage(); next !== null; next = await nextImage()) process.send?.(await answerTo(next));
 
-async function answerTo(image: Buffer): Promise<WorkerAnswer> {
+/** When the machine runs out of memory, Linux ends this process rather than the server or what else is there. */
+function offerToEndFirst(): void {
   try {
-    return { kind: 'made', made: await makeThumbnails(image) };
+    writeFileSync('/proc/self/oom_score_adj', '1000');
+  } catch {
+    // Other systems decide for themselves.
+  }
+}
+
+async function answerTo({ image, decodeUpToBytes }: NextImage): Promise<WorkerAnswer> {
+  try {
+    return { kind: 'made', made: await makeThumbnails(image, decodeUpToBytes) };
   } catch (error) {
     if (error instanceof UnusableImageError) return { kind: 'unusable', problem: error.problem };
+    if (error instanceof LargeImageError) return { kind: 'large', size: error.size };
+    if (error instanceof DecoderMemoryError) return { kind: 'no-memory' };
     return { kind: 'failed', message: error instanceof Error ? error.message : String(error) };
   }
 }
 
+interface NextImage {
+  image: Buffer;
+  decodeUpToBytes: number;
+}
+
 /** @returns null when there are no more */
-async function nextImage(): Promise<Buffer | null> {
-  const length = await read(8);
-  return length === null ? null : read(Number(length.readBigUInt64BE()));
+async function nextImage(): Promise<NextImage | null> {
+  const head = await read(16);
+  if (head === null) return null;
+  const image = await read(Number(head.readBigUInt64BE(0)));
+  return image === null ? null : { image, decodeUpToBytes: Number(head.readBigUInt64BE(8)) };
 }
 
 /** One buffer of the known size: collecting chunks and joining them would need twice the memory. */

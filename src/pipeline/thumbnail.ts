@@ -1,12 +1,15 @@
 /**
  * Thumbnails of an image: pure, bytes in, bytes out. The image is a stranger's, so everything that it can make the
- * decoder do is limited: its bytes, its pixels, and the time that it takes. What it does to the process all the same is
- * limited to a process of its own: only thumbnail-worker.ts loads this, and with it the decoder.
+ * decoder do is limited: its bytes, its pixels, the memory that they take, and the time. What it does to the process all
+ * the same is limited to a process of its own: only thumbnail-worker.ts loads this, and with it the decoder.
  */
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { THUMBNAIL_SIZES } from '../catalog/thumbnail-keys.ts';
+import { decodedBytes } from './decoded-bytes.ts';
 import {
+  DecoderMemoryError,
   imageTooBig,
+  LargeImageError,
   MAX_IMAGE_BYTES,
   MAX_IMAGE_PIXELS,
   type MadeThumbnails,
@@ -17,17 +20,22 @@ import {
 const LARGEST = Math.max(...THUMBNAIL_SIZES);
 const WEBP_QUALITY = 80;
 const DECODE_SECS = 120;
+/** Of all that libvips could read, down to other programs' files: what thumbnail-types.ts lets through. */
+const LOADERS = ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Tiff', 'Heif'].map((format) => `VipsForeignLoad${format}`);
 
 /**
  * Fits the image into each square of {@link THUMBNAIL_SIZES}, never enlarged. Of an animated image it takes the first
  * frame. The original is decoded once.
  *
+ * @param decodeUpToBytes memory that decoding may take by what the header says
  * @throws UnusableImageError when it is broken, no image, or past the limits
+ * @throws LargeImageError before anything is decoded
+ * @throws DecoderMemoryError
  */
-export async function makeThumbnails(image: Buffer): Promise<MadeThumbnails> {
+export async function makeThumbnails(image: Buffer, decodeUpToBytes: number): Promise<MadeThumbnails> {
   if (image.length > MAX_IMAGE_BYTES) throw imageTooBig(image.length);
   limitLibvips();
-  const { pixels, info, metadata } = await decodeSmall(image);
+  const { pixels, info, metadata } = await decodeSmall(image, decodeUpToBytes);
   const thumbnails: Thumbnail[] = [];
   for (const size of THUMBNAIL_SIZES) {
     const small = sharp(pixels, { raw: { width: info.width, height: info.height, channels: info.channels } });
@@ -44,7 +52,7 @@ export async function makeThumbnails(image: Buffer): Promise<MadeThumbnails> {
  * The image as large as the largest thumbnail, not yet upright: a quarter turn of the original would need all of its
  * pixels in memory, whereas a decoder that goes from top to bottom needs a few rows. (A square bears the turn later.)
  */
-async function decodeSmall(image: Buffer) {
+async function decodeSmall(image: Buffer, decodeUpToBytes: number) {
   try {
     const decoder = sharp(image, {
       limitInputPixels: MAX_IMAGE_PIXELS,
@@ -54,6 +62,7 @@ async function decodeSmall(image: Buffer) {
     }).timeout({ seconds: DECODE_SECS });
     const metadata = await decoder.metadata();
     checkPixels(metadata);
+    checkMemory(metadata, decodeUpToBytes);
     const { data, info } = await decoder
       .resize({ width: LARGEST, height: LARGEST, fit: 'inside', withoutEnlargement: true })
       .toColourspace('srgb')
@@ -61,7 +70,7 @@ async function decodeSmall(image: Buffer) {
       .toBuffer({ resolveWithObject: true });
     return { pixels: data, info, metadata };
   } catch (error) {
-    if (error instanceof UnusableImageError) throw error;
+    if (error instanceof UnusableImageError || error instanceof LargeImageError) throw error;
     throw explain(error);
   }
 }
@@ -73,9 +82,16 @@ function checkPixels({ width, height }: Metadata): void {
   );
 }
 
+function checkMemory(metadata: Metadata, decodeUpToBytes: number): void {
+  const { width, height } = metadata;
+  const bytes = Math.ceil(decodedBytes(metadata, LARGEST));
+  if (bytes > decodeUpToBytes) throw new LargeImageError({ width, height, decodedBytes: bytes });
+}
+
 /** sharp's errors have no codes, only words. */
-function explain(error: unknown): UnusableImageError {
+function explain(error: unknown): UnusableImageError | DecoderMemoryError {
   const message = error instanceof Error ? error.message : '';
+  if (/out of memory|bad_alloc|allocat/i.test(message)) return new DecoderMemoryError(message, { cause: error });
   if (message.includes('exceeds pixel limit')) {
     return new UnusableImageError('No preview: the image has more than 100 megapixels.', { cause: error });
   }
@@ -107,8 +123,10 @@ function turnUpright(image: Sharp, orientation = 1): Sharp {
   }
 }
 
-/** One thread an image, and nothing kept for a next one, which is another image. Costs nothing when repeated. */
+/** One thread an image, no other formats, nothing kept for a next image, which is another one. */
 function limitLibvips(): void {
   sharp.cache(false);
   sharp.concurrency(1);
+  sharp.block({ operation: ['VipsForeignLoad'] });
+  sharp.unblock({ operation: LOADERS });
 }

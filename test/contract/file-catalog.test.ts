@@ -237,6 +237,18 @@ forEachTestDatabase((kind, open) => {
     assert.equal(await files.setProblem(deleted.fileId, 'Gone.'), false);
   });
 
+  test(`${kind}: decodings that were begun are counted until they end, while thumbnails are waited for`, async (t) => {
+    const { files, add } = await setUp(t);
+    const { fileId, objectKey } = await add({ thumbnailsPending: true });
+    assert.equal(await files.beginDecoding(fileId), 1);
+    assert.equal(await files.beginDecoding(fileId), 2);
+    for (let times = 0; times < 3; times += 1) await files.endDecoding(fileId);
+    assert.equal(await files.beginDecoding(fileId), 1);
+    await files.setThumbnails(fileId, thumbnailsOf(objectKey));
+    assert.equal(await files.beginDecoding(fileId), null);
+    assert.equal(await files.beginDecoding(randomUUID()), null);
+  });
+
   test(`${kind}: thumbnails that come after a problem take its place`, async (t) => {
     const { files, add } = await setUp(t);
     const { fileId, objectKey } = await add({ thumbnailsPending: true });

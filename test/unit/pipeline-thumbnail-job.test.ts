@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import sharp from 'sharp';
 import { DiscardCatalog } from '../../src/catalog/discard-catalog.ts';
 import { FileCatalog } from '../../src/catalog/file-catalog.ts';
 import { UploadCatalog } from '../../src/catalog/upload-catalog.ts';
 import type { FileEvent } from '../../src/pipeline/event-bus.ts';
-import { runThumbnailFailedJob, runThumbnailJob } from '../../src/pipeline/thumbnail-job.ts';
-import { ThumbnailMaker, ThumbnailWorkerDiedError } from '../../src/pipeline/thumbnail-maker.ts';
+import { MachineLock } from '../../src/pipeline/machine-lock.ts';
+import { runLargeThumbnailJob, runThumbnailFailedJob, runThumbnailJob } from '../../src/pipeline/thumbnail-job.ts';
+import { ThumbnailMaker } from '../../src/pipeline/thumbnail-maker.ts';
+import { ThumbnailWorkerDiedError, type WorkerEnd } from '../../src/pipeline/thumbnail-process.ts';
 import { DiscardWorker } from '../../src/relay/discard-worker.ts';
 import { S3Error } from '../../src/s3/s3-errors.ts';
+import { bombPng } from '../support/bomb-png.ts';
 import { MemoryObjectStorage } from '../support/memory-object-storage.ts';
 import { addStoredFile, type FileWishes } from '../support/stored-files.ts';
 import { openTestDatabase } from '../support/test-database.ts';
@@ -18,6 +24,8 @@ const photo = () =>
   sharp({ create: { width: 800, height: 400, channels: 3, background: '#c33' } })
     .jpeg()
     .toBuffer();
+
+const MIB = 1024 * 1024;
 
 const maker = new ThumbnailMaker();
 after(() => maker.close());
@@ -35,6 +43,10 @@ async function setUp(t: TestContext, image: Buffer | null = null, wishes: FileWi
   const files = new FileCatalog(database, { discardRecheckSecs: recheckSecs });
   const uploads = new UploadCatalog(database, { uploadExpiresSecs: 60, discardRecheckSecs: recheckSecs });
   const discards = new DiscardCatalog(database);
+  const large: string[] = [];
+  const folder = mkdtempSync(join(tmpdir(), 'tus-relay-lock-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const lock = new MachineLock(join(folder, 'lock'));
   const events: FileEvent[] = [];
   let kicks = 0;
   const parts = {
@@ -43,7 +55,12 @@ async function setUp(t: TestContext, image: Buffer | null = null, wishes: FileWi
       setThumbnails: files.setThumbnails.bind(files),
       setProblem: files.setProblem.bind(files),
       discardOrphanedThumbnails: files.discardOrphanedThumbnails.bind(files),
+      beginDecoding: files.beginDecoding.bind(files),
+      endDecoding: files.endDecoding.bind(files),
     },
+    imageBytes: 256 * MIB,
+    largeImageLock: lock,
+    enqueueLarge: async (fileId: string) => void large.push(fileId),
     ...{ storage, maker },
     events: { publish: (event: FileEvent) => events.push(event) },
     kickDiscards: () => {
@@ -52,7 +69,7 @@ async function setUp(t: TestContext, image: Buffer | null = null, wishes: FileWi
   };
   const job = (signal = new AbortController().signal) => ({ data: { fileId: file.fileId }, attempt: 1, signal });
   return {
-    ...{ database, storage, file, files, uploads, events, parts, job },
+    ...{ database, storage, file, files, uploads, events, parts, job, large },
     kicks: () => kicks,
     run: (signal?: AbortSignal) => runThumbnailJob(job(signal), parts),
     /** Keys beside the file's own. */
@@ -325,4 +342,128 @@ test('the dead letter of a deleted file discards what its tries may have left', 
   await runThumbnailFailedJob(setup.job(), setup.parts);
   assert.equal((await setup.discardedKeys()).length, 2);
   assert.equal(setup.kicks(), 1);
+});
+
+/** Ends as it is told, and counts. */
+function dyingMaker(ends: WorkerEnd[]) {
+  const tries: WorkerEnd[] = [];
+  const make = async (): Promise<never> => {
+    const end = ends[tries.length] ?? 'crash';
+    tries.push(end);
+    throw new ThumbnailWorkerDiedError(end, 'gone');
+  };
+  return { tries, make };
+}
+
+for (const [what, ends, problem] of [
+  ['killed for its memory twice', ['memory', 'memory'], /too much memory/],
+  ['crashed, then killed for its memory', ['crash', 'memory'], /too much memory/],
+  ['crashed four times', ['crash', 'crash', 'crash', 'crash'], /crashed again and again/],
+] as [string, WorkerEnd[], RegExp][]) {
+  test(`an image whose decoder was ${what} gets a sentence, and is not tried again`, async (t) => {
+    const setup = await setUp(t);
+    const dying = dyingMaker(ends);
+    const parts = { ...setup.parts, maker: dying };
+    for (const _ of ends.slice(1)) {
+      await assert.rejects(runThumbnailJob(setup.job(), parts), ThumbnailWorkerDiedError);
+      assert.equal((await setup.files.getFile(setup.file.fileId)).problem, null);
+    }
+    await runThumbnailJob(setup.job(), parts);
+    const record = await setup.files.getFile(setup.file.fileId);
+    assert.match(record.problem ?? '', problem);
+    assert.equal(record.thumbnailsPending, false);
+    await runThumbnailJob(setup.job(), parts);
+    assert.deepEqual(dying.tries, ends);
+  });
+}
+
+test('what says nothing against the image is not counted: S3 that fails, a server that closes, a job that is over', async (t) => {
+  const setup = await setUp(t);
+  for (let times = 0; times < 5; times += 1) {
+    const closing = { ...setup.parts, maker: dyingMaker(['closed']) };
+    await assert.rejects(runThumbnailJob(setup.job(), closing), ThumbnailWorkerDiedError);
+    setup.storage.fate = ({ operation }) => ({ kind: operation === 'GetObject' ? 'fail' : 'ok', code: 'SlowDown' });
+    await assert.rejects(setup.run(), S3Error);
+    setup.storage.fate = () => ({ kind: 'ok' });
+    await assert.rejects(setup.run(AbortSignal.abort()), { name: 'AbortError' });
+  }
+  const failing = { ...setup.parts, maker: dyingMaker(['memory']) };
+  await assert.rejects(runThumbnailJob(setup.job(), failing), ThumbnailWorkerDiedError);
+  await setup.run();
+  assert.equal((await setup.files.getFile(setup.file.fileId)).variants.length, 2);
+});
+
+test('an image that takes the whole server along is given up after four times', async (t) => {
+  const setup = await setUp(t);
+  // Nobody comes back to say how it ended.
+  for (let times = 0; times < 4; times += 1) await setup.files.beginDecoding(setup.file.fileId);
+  await setup.run();
+  assert.match((await setup.files.getFile(setup.file.fileId)).problem ?? '', /crashed again and again/);
+  assert.deepEqual(setup.storage.counts(), {});
+});
+
+test('a bomb is refused by its header, with its size and the limit in the sentence', async (t) => {
+  const setup = await setUp(t, bombPng({ width: 9_000, height: 9_000 }), { detectedType: 'image/png' });
+  await setup.run();
+  const record = await setup.files.getFile(setup.file.fileId);
+  assert.match(record.problem ?? '', /9000 × 9000 pixels and takes 618 MiB of memory, .* up to 256 MiB\.$/);
+  assert.deepEqual([record.thumbnailsPending, setup.large], [false, []]);
+  assert.deepEqual(setup.events, [{ type: 'thumbnails', fileId: setup.file.fileId }]);
+});
+
+test('a large image waits for its turn and holds nothing meanwhile; small ones go on', async (t) => {
+  const large = await sharp({ create: { width: 4_200, height: 4_200, channels: 4, background: '#123' } })
+    .png()
+    .toBuffer();
+  const setup = await setUp(t, large, { detectedType: 'image/png' });
+  await setup.run();
+  assert.deepEqual(setup.large, [setup.file.fileId]);
+  assert.equal((await setup.files.getFile(setup.file.fileId)).thumbnailsPending, true);
+  setup.storage.forget();
+
+  // Another process of the machine has the lock.
+  const letGo = await setup.parts.largeImageLock.take(new AbortController().signal);
+  const running = runLargeThumbnailJob(setup.job(), setup.parts);
+  const small = await setUp(t);
+  await small.run();
+  assert.equal((await small.files.getFile(small.file.fileId)).variants.length, 2);
+  assert.deepEqual(setup.storage.counts(), {});
+  letGo();
+  await running;
+  assert.equal((await setup.files.getFile(setup.file.fileId)).width, 4_200);
+});
+
+test('two large images at once are never decoded together', async (t) => {
+  let [decoding, most] = [0, 0];
+  const one = await setUp(t);
+  const slow = {
+    async make(...given: Parameters<ThumbnailMaker['make']>) {
+      decoding += 1;
+      most = Math.max(most, decoding);
+      const made = await maker.make(...given);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      decoding -= 1;
+      return made;
+    },
+  };
+  const others = await Promise.all([setUp(t), setUp(t), setUp(t)]);
+  await Promise.all(
+    others.map((it) =>
+      runLargeThumbnailJob(it.job(), { ...it.parts, maker: slow, largeImageLock: one.parts.largeImageLock }),
+    ),
+  );
+  assert.equal(most, 1);
+  for (const it of others) assert.equal((await it.files.getFile(it.file.fileId)).variants.length, 2);
+});
+
+test('a large image whose time is over while it waits is not decoded, and can wait again', async (t) => {
+  const setup = await setUp(t);
+  const letGo = await setup.parts.largeImageLock.take(new AbortController().signal);
+  const over = new AbortController();
+  const running = runLargeThumbnailJob(setup.job(over.signal), setup.parts);
+  over.abort();
+  await assert.rejects(running, { name: 'AbortError' });
+  letGo();
+  await runLargeThumbnailJob(setup.job(), setup.parts);
+  assert.equal((await setup.files.getFile(setup.file.fileId)).variants.length, 2);
 });

@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { crc32, deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { makeThumbnails } from '../../src/pipeline/thumbnail.ts';
-import { MAX_IMAGE_BYTES, UnusableImageError } from '../../src/pipeline/thumbnail-terms.ts';
+import { LargeImageError, MAX_IMAGE_BYTES, UnusableImageError } from '../../src/pipeline/thumbnail-terms.ts';
+import { bombPng } from '../support/bomb-png.ts';
 
 const RED = { r: 220, g: 20, b: 20 };
 const BLUE = { r: 20, g: 20, b: 220 };
+
+const MIB = 1024 * 1024;
+
+function makeWithin(image: Buffer, decodeUpToBytes = 256 * MIB) {
+  return makeThumbnails(image, decodeUpToBytes);
+}
 
 /** Left half red, right half blue. */
 function twoHalves(width: number, height: number) {
@@ -27,13 +33,13 @@ async function colourAt(image: Buffer, x: number, y: number): Promise<'red' | 'b
 }
 
 async function only128(image: Buffer): Promise<Buffer> {
-  const { thumbnails } = await makeThumbnails(image);
+  const { thumbnails } = await makeWithin(image);
   return thumbnails[0]?.bytes ?? Buffer.alloc(0);
 }
 
 async function problemOf(image: Buffer): Promise<string> {
   try {
-    await makeThumbnails(image);
+    await makeWithin(image);
   } catch (error) {
     assert.ok(error instanceof UnusableImageError, String(error));
     return error.problem;
@@ -42,7 +48,7 @@ async function problemOf(image: Buffer): Promise<string> {
 }
 
 test('a photo becomes two WebP images that fit their squares, and its own size is told', async () => {
-  const made = await makeThumbnails(await twoHalves(1600, 1200).jpeg().toBuffer());
+  const made = await makeWithin(await twoHalves(1600, 1200).jpeg().toBuffer());
   assert.equal(made.width, 1600);
   assert.equal(made.height, 1200);
   assert.deepEqual(
@@ -61,7 +67,7 @@ test('a photo becomes two WebP images that fit their squares, and its own size i
 });
 
 test('an image smaller than the square is not enlarged', async () => {
-  const made = await makeThumbnails(await twoHalves(200, 10).png().toBuffer());
+  const made = await makeWithin(await twoHalves(200, 10).png().toBuffer());
   assert.deepEqual(
     made.thumbnails.map(({ width, height }) => [width, height]),
     [
@@ -69,7 +75,7 @@ test('an image smaller than the square is not enlarged', async () => {
       [200, 10],
     ],
   );
-  const dot = await makeThumbnails(await twoHalves(2, 1).png().toBuffer());
+  const dot = await makeWithin(await twoHalves(2, 1).png().toBuffer());
   assert.deepEqual(
     dot.thumbnails.map(({ width, height }) => [width, height]),
     [
@@ -80,7 +86,7 @@ test('an image smaller than the square is not enlarged', async () => {
 });
 
 test('a very long image keeps at least one pixel of its short side', async () => {
-  const { thumbnails } = await makeThumbnails(await twoHalves(3000, 2).png().toBuffer());
+  const { thumbnails } = await makeWithin(await twoHalves(3000, 2).png().toBuffer());
   assert.deepEqual(
     thumbnails.map(({ width, height }) => [width, height]),
     [
@@ -102,7 +108,7 @@ for (const orientation of [1, 2, 3, 4, 5, 6, 7, 8]) {
       .jpeg()
       .withMetadata({ orientation })
       .toBuffer();
-    const made = await makeThumbnails(photo);
+    const made = await makeWithin(photo);
     const turned = orientation >= 5;
     assert.deepEqual([made.width, made.height], turned ? [400, 800] : [800, 400]);
     const [small] = made.thumbnails;
@@ -137,7 +143,7 @@ test('where and with what a photo was taken does not get into its thumbnails', a
     .withIccProfile('p3')
     .toBuffer();
   assert.ok(photo.includes('SECRET OWNER'));
-  for (const { bytes } of (await makeThumbnails(photo)).thumbnails) {
+  for (const { bytes } of (await makeWithin(photo)).thumbnails) {
     const { exif, xmp, icc, iptc, orientation } = await sharp(bytes).metadata();
     assert.deepEqual(
       { exif, xmp, icc, iptc, orientation },
@@ -171,7 +177,7 @@ for (const format of ['gif', 'webp'] as const) {
       .toFormat(format)
       .toBuffer();
     assert.equal((await sharp(animated).metadata()).pages, 2);
-    const made = await makeThumbnails(animated);
+    const made = await makeWithin(animated);
     assert.deepEqual([made.width, made.height], [300, 200]);
     for (const { bytes } of made.thumbnails) {
       assert.equal((await sharp(bytes).metadata()).pages ?? 1, 1);
@@ -219,7 +225,7 @@ test('a JPEG that was cut short is broken, and says so in a sentence', async () 
   const photo = await sharp({ create: { width: 900, height: 900, channels: 3, background: RED, noise } })
     .jpeg()
     .toBuffer();
-  await makeThumbnails(photo);
+  await makeWithin(photo);
   assert.match(await problemOf(photo.subarray(0, photo.length / 2)), /could not be read/);
   assert.match(await problemOf(photo.subarray(0, 30)), /could not be read/);
 });
@@ -232,7 +238,7 @@ test('what is no image is none', async () => {
 });
 
 test('a small file that claims to unfold into 400 megapixels is turned away unread', async () => {
-  const bomb = blackPng(20_000, 20_000);
+  const bomb = bombPng({ width: 20_000, height: 20_000, depth: 1, interlaced: false });
   assert.ok(bomb.length < 100_000);
   assert.match(await problemOf(bomb), /pixels/);
 });
@@ -241,26 +247,64 @@ test('a file above 100 MiB is turned away', async () => {
   assert.match(await problemOf(Buffer.alloc(MAX_IMAGE_BYTES + 1)), /101 MiB/);
 });
 
-/** One bit a pixel, so that even a huge one is written fast. */
-function blackPng(width: number, height: number): Buffer {
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(width, 0);
-  header.writeUInt32BE(height, 4);
-  header.set([1, 0, 0, 0, 0], 8);
-  const rows = Buffer.alloc((Math.ceil(width / 8) + 1) * height);
-  return Buffer.concat([
-    Buffer.from('89504e470d0a1a0a', 'hex'),
-    pngChunk('IHDR', header),
-    pngChunk('IDAT', deflateSync(rows)),
-    pngChunk('IEND', Buffer.alloc(0)),
-  ]);
+for (const [what, wishes, expectedMib] of [
+  ['an interlaced PNG of 16 bits', {}, 618],
+  ['a PNG of 16 bits that goes by in rows', { interlaced: false }, 618],
+  ['an interlaced PNG of one bit', { depth: 1 }, 78],
+] as const) {
+  test(`${what} is measured by its header, and nothing of it is decoded`, async () => {
+    const image = bombPng({ width: 9_000, height: 9_000, ...wishes });
+    await assert.rejects(makeWithin(image, MIB), (error) => {
+      assert.ok(error instanceof LargeImageError, String(error));
+      assert.equal(Math.ceil(error.size.decodedBytes / MIB), expectedMib);
+      return true;
+    });
+  });
 }
 
-function pngChunk(type: string, data: Buffer): Buffer {
-  const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
-  const chunk = Buffer.alloc(body.length + 8);
-  chunk.writeUInt32BE(data.length, 0);
-  body.copy(chunk, 4);
-  chunk.writeUInt32BE(crc32(body), body.length + 4);
-  return chunk;
+for (const [what, encode, bytesPerPixel] of [
+  ['a JPEG of one scan, which is shrunk while it is read', () => twoHalves(4_200, 2_000).jpeg(), 3 / 16],
+  ['a progressive JPEG 4:2:0', () => twoHalves(4_200, 2_000).jpeg({ progressive: true }), 3 + 3 / 16],
+  [
+    'a progressive JPEG 4:4:4',
+    () => twoHalves(4_200, 2_000).jpeg({ progressive: true, chromaSubsampling: '4:4:4' }),
+    6 + 3 / 16,
+  ],
+  ['WebP', () => twoHalves(1_000, 1_000).webp(), 4],
+  ['GIF', () => twoHalves(1_000, 1_000).gif(), 4],
+  [
+    'TIFF of 16 bits',
+    () => twoHalves(1_000, 1_000).removeAlpha().toColourspace('rgb16').tiff({ compression: 'deflate' }),
+    6,
+  ],
+  ['AVIF, whose decoder has frames of its own', () => twoHalves(1_000, 1_000).removeAlpha().avif({ effort: 0 }), 18],
+] as const) {
+  test(`${what}: about ${bytesPerPixel} bytes a pixel`, async () => {
+    const image = await encode().toBuffer();
+    await assert.rejects(makeWithin(image, 1_000), (error) => {
+      assert.ok(error instanceof LargeImageError, String(error));
+      const { width, height, decodedBytes } = error.size;
+      assert.equal(decodedBytes, Math.ceil(width * height * bytesPerPixel));
+      return true;
+    });
+  });
 }
+
+test('of an animation only the first frame counts', async () => {
+  const frames = await Promise.all(
+    [RED, BLUE, RED].map((background) =>
+      sharp({ create: { width: 500, height: 500, channels: 3, background } })
+        .png()
+        .toBuffer(),
+    ),
+  );
+  const animated = await sharp(frames, { join: { animated: true } })
+    .webp()
+    .toBuffer();
+  assert.equal((await makeWithin(animated, 500 * 500 * 4)).width, 500);
+});
+
+test('what is no image of ours is not read, whatever the decoder could do with it', async () => {
+  const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"><rect width="10" height="10"/></svg>';
+  assert.match(await problemOf(Buffer.from(svg)), /could not be read/);
+});
