@@ -20,6 +20,9 @@ import {
 import { type IsTrustedProxy, uploadLocation } from './tus-location.ts';
 import { methodOf, uploadIdOf } from './tus-routes.ts';
 
+/** What the address of an upload takes. */
+const UPLOAD_METHODS = 'DELETE, GET, HEAD, OPTIONS, PATCH';
+
 export interface TusServerOptions {
   /** Where the endpoint is mounted, without a slash at the end. */
   basePath: string;
@@ -159,6 +162,7 @@ export class TusServer extends Server {
         'Cache-Control': 'no-store',
         ...(retryAfterSecs === null ? {} : { 'Retry-After': retryAfterSecs }),
         ...(status === 412 ? { 'Tus-Version': TUS_VERSION } : {}),
+        ...(status === 405 ? { Allow: UPLOAD_METHODS } : {}),
       },
       body,
     );
