@@ -137,7 +137,7 @@ async function runOnce(url: string, statement: string): Promise<void> {
 }
 
 /** Debian keeps the server's programs out of PATH, one folder a version; the newest first. */
-async function debianFolders(): Promise<string[]> {
+export async function debianFolders(): Promise<string[]> {
   const versions = await readdir(DEBIAN).catch(() => []);
   return versions.sort((a, b) => Number(b) - Number(a)).map((version) => join(DEBIAN, version, 'bin'));
 }
