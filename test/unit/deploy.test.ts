@@ -86,3 +86,48 @@ test('a container is given the time that a node gives itself to close', () => {
   const graceSecs = Number(/x-node:[\s\S]*?stop_grace_period: (\d+)s/.exec(compose)?.[1]);
   assert.ok(graceSecs > drainSecs + 25, 'DRAIN_SECS, 20 s for closing, 5 s for workers');
 });
+
+test('what the image has compiled is not hidden by a mount, and a node may read it', () => {
+  const dockerfile = read('Dockerfile');
+  const cache = /^ENV NODE_COMPILE_CACHE=(\S+)$/m.exec(dockerfile)?.[1] ?? '';
+  assert.ok(new RegExp(`mkdir .*${cache}.* && chown node:node .*${cache}`).test(dockerfile), cache);
+  const compose = read('docker-compose.yml');
+  const mounts = [...allOf(compose, /tmpfs: \["([^":]+)/g), ...allOf(compose, /volumes: \["[^":]+:([^":]+)/g), '/data'];
+  assert.ok(mounts.includes('/tmp'));
+  for (const mount of mounts) assert.ok(!`${cache}/`.startsWith(`${mount}/`), `${mount} hides ${cache}`);
+});
+
+test('no container fills the disk with its log, or takes all of the memory', () => {
+  const compose = read('docker-compose.yml');
+  const services = (/^services:\n([\s\S]*?)^\S/m.exec(compose)?.[1] ?? '').split(/^ {2}(?=\w)/m).slice(1);
+  const node = /^x-node: &node\n([\s\S]*?)^services:/m.exec(compose)?.[1] ?? '';
+  assert.deepEqual(
+    services.map((service) => service.split(':')[0]),
+    ['balancer', 'relay-1', 'relay-2', 'bucket', 'postgres', 'redis', 's3'],
+  );
+  for (const service of services) {
+    const text = service.includes('<<: *node') ? `${node}${service}` : service;
+    assert.match(text, /^ +logging: \*logging$/m, service);
+    assert.match(text, /^ +mem_limit: \S+$/m, service);
+    if (!service.startsWith('postgres')) assert.match(text, /^ +ulimits: \*nofile$/m, service);
+  }
+  assert.match(
+    compose,
+    /x-logging: &logging\n {2}driver: json-file\n {2}options: \{ max-size: \d+m, max-file: "\d+" \}/,
+  );
+  const files = Number(/nofile: \{ soft: (\d+), hard: \d+ \}/.exec(compose)?.[1]);
+  const connections = Number(/worker_connections (\d+);/.exec(read('deploy/nginx.conf'))?.[1]);
+  assert.ok(files >= 2 * connections, 'a connection to the client and one to the node');
+});
+
+test('the documented balancer listens for IPv4 and IPv6 alike', () => {
+  const ports = allOf(read('docs/nginx.md'), /^ +listen ((?:\[::\]:)?\d+ .*);$/gm);
+  assert.deepEqual(ports, [ports[0], `[::]:${ports[0]}`]);
+});
+
+test('a roll-out with compose takes one node after the other, and waits for it', () => {
+  const guide = read('docs/operations.md');
+  const nodes = allOf(read('docker-compose.yml'), /^ {2}(relay-\d+):$/gm);
+  assert.ok(guide.includes(`for node in ${nodes.join(' ')}; do docker compose up -d --no-deps --wait "$node"; done`));
+  assert.ok(guide.includes(`docker compose stop ${nodes.join(' ')}`), 'and a restore stops all of them');
+});

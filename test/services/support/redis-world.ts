@@ -19,7 +19,10 @@ export interface TestNode {
   log: LoggedLine[];
 }
 
-export async function startTestRedis(t: TestContext, options: { password?: string } = {}): Promise<RedisServer> {
+export async function startTestRedis(
+  t: TestContext,
+  options: { password?: string; config?: string } = {},
+): Promise<RedisServer> {
   const server = await startRedis(options);
   t.after(() => server.stop());
   return server;

@@ -1,4 +1,6 @@
+import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { startChild } from './child-service.ts';
 import { getProgram } from './find-program.ts';
 import { startInFolder } from './start-in-folder.ts';
@@ -19,12 +21,25 @@ export interface RedisServer {
   stop(): Promise<void>;
 }
 
-export async function startRedis(options: { password?: string } = {}): Promise<RedisServer> {
-  const { password } = options;
+/** @param options.config lines of redis.conf */
+export async function startRedis(options: { password?: string; config?: string } = {}): Promise<RedisServer> {
+  const { password, config } = options;
   const program = getProgram('redis-server');
   const folder = await makeTempFolder('redis');
+  const configFile = join(folder.path, 'redis.conf');
+  if (config !== undefined) await writeFile(configFile, config);
   const launch = (port: number) => {
-    const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+    const args = [
+      ...(config === undefined ? [] : [configFile]),
+      '--port',
+      String(port),
+      '--bind',
+      '127.0.0.1',
+      '--save',
+      '',
+      '--appendonly',
+      'no',
+    ];
     if (password !== undefined) args.push('--requirepass', password);
     args.push('--dir', folder.path);
     return startChild(program, args, { isReady: () => answersPing(port) });
