@@ -12,10 +12,9 @@
  * | Memory and disk spent for now | 201, with the offset | open |
  * | Another request has taken the upload over | 201, with its offset | open |
  * | Every byte is there, the object could not be put together | 201, without the offset | completing: the server goes on |
- * | Terminated by another request, or removed by the provider | 410 | terminated, lost |
+ * | Terminated by another request, or its bytes lost by the provider | 410 | terminated, lost |
  * | More bytes than the length, or whatever else is the client's mistake | the 4xx of it | terminated |
  * | S3 refuses (a permission is missing) | 502 | terminated |
- * | The bucket does not hold what was stored | 500 `upload_damaged` | terminated |
  * | What nobody foresaw | 500 | terminated |
  *
  * Each of these but the first two is logged, whatever the answer.

@@ -12,7 +12,7 @@ import {
   UploadSizeExceededError,
   WriterFencedError,
 } from '../../src/relay/relay-errors.ts';
-import { MemorySpentError, TailDamagedError } from '../../src/relay/tail.ts';
+import { MemorySpentError } from '../../src/relay/tail.ts';
 import type { RequestBody } from '../../src/relay/upload-relay.ts';
 import { S3Error } from '../../src/s3/s3-errors.ts';
 import { startDevS3Process } from '../support/dev-s3-process.ts';
@@ -130,11 +130,6 @@ test('a creation is answered with an address only when the client can go on ther
           (partNumber ?? 0) > 1 ? { kind: 'refuse', code: 'AccessDenied' } : { kind: 'ok' };
       },
       { error: { code: 'storage_refused', status: 502 }, state: 'terminated' },
-    ],
-    [
-      'the bucket does not hold what was stored',
-      (relay) => failLook(relay, new TailDamagedError(UPLOAD_ID, 'a segment is missing')),
-      { error: { code: 'upload_damaged', status: 500 }, state: 'terminated' },
     ],
     [
       'nobody foresaw it',
