@@ -134,7 +134,7 @@ export async function startServer(
       name: 'storage',
       check: async (signal) => {
         await s3.check(signal);
-        await parts.canary.check({ signal });
+        await parts.canary.check({ signal, pool: 'probes' });
       },
       onChange: tellChange('storage'),
     },

@@ -46,6 +46,7 @@ export interface Config {
   /** Empty, or ending in a slash. */
   readonly s3KeyPrefix: string;
   readonly s3MaxParts: number;
+  readonly s3CallSecs: number;
   readonly maxUploadBytes: number;
   /** What decoding an image for its thumbnails may take. */
   readonly imageBytes: number;
@@ -149,6 +150,11 @@ export const variables = {
     wholeNumber(1, 10_000),
     'Most parts the service allows in one object. Unset: as the profile says, 10000 or 1000; `generic`: 10000.',
   ),
+  S3_CALL_SECS: variable(
+    wholeNumber(1, 3_600),
+    '90',
+    'How long a request waits for a call to S3 of which nothing moves, repetitions included; then it is answered with 503.',
+  ),
   S3_PAYLOAD_SIGNING: variable(
     oneOf('auto', 'signed', 'unsigned'),
     'auto',
@@ -228,7 +234,7 @@ export const variables = {
   DRAIN_SECS: variable(
     wholeNumber(0, 3_600),
     '10',
-    'At shutdown, how long running requests have to commit what they hold.',
+    'At shutdown, how long running requests and downloads may go on; then what uploads hold is stored, for which S3 gets five seconds.',
   ),
   START_WAIT_SECS: variable(wholeNumber(0, 3_600), '10', 'How long a start tries its services before it gives up.'),
   METRICS_TOKEN: secret(
@@ -313,6 +319,7 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
       publicUrlBase: values.PUBLIC_URL_BASE ?? null,
       s3,
       s3KeyPrefix: values.S3_KEY_PREFIX ?? '',
+      s3CallSecs: values.S3_CALL_SECS,
       s3MaxParts: values.S3_MAX_PARTS ?? profile.maxParts,
       maxUploadBytes: values.MAX_UPLOAD_BYTES,
       imageBytes: values.IMAGE_BYTES,

@@ -114,6 +114,7 @@ export function createRelayParts(
       maxParts: config.s3MaxParts,
       tailTiers: TAIL_TIERS,
       idleBodyMs: config.idleBodySecs * 1_000,
+      s3CallMs: config.s3CallSecs * 1_000,
       keyPrefix: config.s3KeyPrefix,
       uploadExpiresSecs: config.uploadExpiresSecs,
     },

@@ -2,7 +2,7 @@ import { Counter, Histogram, type Registry } from 'prom-client';
 
 /**
  * How one call to S3 ended. ok: with what was asked for, "there is none" included. refused: a definite no. retryable:
- * it may be sent again, as writers do up to eight times. aborted: we ended it ourselves.
+ * it may be sent again, as writers do up to ten times. aborted: we ended it ourselves.
  */
 export type S3CallOutcome = 'ok' | 'refused' | 'retryable' | 'aborted';
 

@@ -2,7 +2,8 @@
  * The flow of a byte (design section 3, steps 4 to 8): one claimed upload, one request body, to its end.
  *
  * Whatever ends the body (its own end, a lost connection, silence, another request that waits), what has arrived is
- * stored and committed before the caller lets go of the row. Only what S3 or the catalog refuses is left to the client to repeat.
+ * stored and committed before the caller lets go of the row. Only what S3 or the catalog refuses is left to the client
+ * to repeat, and what S3 does not do in time: lock and memory are not held for good.
  */
 import type { TailSegment } from '../catalog/upload-catalog.ts';
 import { detectType, TYPE_HEAD_BYTES } from '../pipeline/detect-type.ts';
@@ -64,12 +65,12 @@ class Append {
   #position: number;
 
   constructor(ledger: UploadLedger, tail: readonly TailSegment[], body: BodyReader, dependencies: AppendDependencies) {
-    const { storage, clock, evidence, onCommitted } = dependencies;
+    const { storage, retry, evidence, onCommitted } = dependencies;
     this.#ledger = ledger;
     this.#tail = new UploadTail(ledger, tail, dependencies);
     this.#body = body;
     this.#dependencies = dependencies;
-    this.#uploader = new PartUploader(ledger, storage, clock, evidence, onCommitted);
+    this.#uploader = new PartUploader(ledger, storage, retry, evidence, onCommitted);
     this.#position = ledger.upload.offsetBytes;
   }
 
@@ -163,15 +164,15 @@ class Append {
   }
 
   async #endUpload(): Promise<void> {
-    const { storage, clock, end, onCommitted, tails } = this.#dependencies;
+    const { storage, retry, end, onCommitted, tails } = this.#dependencies;
     const upload = this.#ledger.upload;
     const last = await this.#tail.takeUp(this.#takeBuffer());
     try {
       if (upload.s3UploadId === null && fitsOnePart(upload.lengthBytes, upload.partBytes)) {
         const content = last ?? NO_BYTES;
         const detectedType = await detectType(await content.head(TYPE_HEAD_BYTES));
-        await storeUnnamed(this.#ledger, clock, () =>
-          storage.putObject(upload.objectKey, content, uploadObjectHeaders(upload)),
+        await storeUnnamed(this.#ledger, retry, (options) =>
+          storage.putObject(upload.objectKey, content, uploadObjectHeaders(upload), options),
         );
         await this.#ledger.finishSingle(detectedType, end);
       } else if (last !== null) {

@@ -4,6 +4,8 @@ export interface Clock {
   now(): number;
   /** Rejects with the signal's reason when it aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Calls back once, after `ms`. @returns what calls it off */
+  alarm(ms: number, ring: () => void): () => void;
   /** In [0, 1): jitter. */
   random(): number;
 }
@@ -23,5 +25,9 @@ export const systemClock: Clock = {
       }, ms);
       signal?.addEventListener('abort', onAbort, { once: true });
     }),
+  alarm: (ms, ring) => {
+    const timer = setTimeout(ring, ms);
+    return () => clearTimeout(timer);
+  },
   random: Math.random,
 };

@@ -5,19 +5,24 @@
 import type { Database } from '../catalog/database.ts';
 import type { CommittedPart, UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
-import type { ObjectStorage } from '../s3/object-storage.ts';
+import type { CallOptions, ObjectStorage } from '../s3/object-storage.ts';
 import { payloadFrom } from '../s3/payload.ts';
 import { S3Error } from '../s3/s3-errors.ts';
 import type { Clock } from './clock.ts';
 import { isWholeObject, uploadObjectHeaders } from './object-headers.ts';
 import { CompletionMissingError, UploadCompletingError, UploadGoneError, UploadNotFoundError } from './relay-errors.ts';
 import { repairParts } from './repair.ts';
-import { withS3Retry } from './s3-retry.ts';
+import { S3Retry } from './s3-retry.ts';
 import type { StorageEvidence } from './storage-canary.ts';
 import type { EndOfBytes } from './upload-ledger.ts';
 
 /** As for a writer: who has not seen the row for so long looks again before it signs a Complete. */
 const LOOK_AGAIN_MS = 60_000;
+/**
+ * How long one call of a completion may take, repetitions included: to put ten thousand parts together takes S3 minutes.
+ * No request waits for so long, and nothing is held meanwhile.
+ */
+const CALL_MS = 600_000;
 /** Longest random wait before the Complete that follows a repair: two that repair at one time come apart by it. */
 const REPAIR_JITTER_MS = 1_000;
 
@@ -36,11 +41,13 @@ export interface CompleterDependencies {
 
 export class UploadCompleter {
   readonly #dependencies: CompleterDependencies;
+  readonly #retry: S3Retry;
   /** One completion of an upload at a time on this node. */
   readonly #running = new Map<string, Promise<UploadRecord>>();
 
   constructor(dependencies: CompleterDependencies) {
     this.#dependencies = dependencies;
+    this.#retry = new S3Retry(dependencies.clock, { callMs: CALL_MS });
   }
 
   /**
@@ -99,7 +106,9 @@ export class UploadCompleter {
       // Only an upload of length 0 is completing without parts. Any completer may be sending the same: unlike a
       // Complete, a late PutObject would bring the object of a deleted file back.
       run.unclean = true;
-      await this.#write(upload, run, () => storage.putObject(objectKey, payloadFrom([]), uploadObjectHeaders(upload)));
+      await this.#write(upload, run, (options) =>
+        storage.putObject(objectKey, payloadFrom([]), uploadObjectHeaders(upload), options),
+      );
       return;
     }
     const parts = await catalog.findParts(uploadId);
@@ -116,7 +125,9 @@ export class UploadCompleter {
 
   #sendComplete(upload: UploadRecord, s3UploadId: string, parts: readonly CommittedPart[], run: CompletionRun) {
     const { storage } = this.#dependencies;
-    return this.#write(upload, run, () => storage.completeMultipartUpload(upload.objectKey, s3UploadId, parts));
+    return this.#write(upload, run, (options) =>
+      storage.completeMultipartUpload(upload.objectKey, s3UploadId, parts, options),
+    );
   }
 
   /** InvalidPart: a late request of a fenced writer has overwritten a part (design section 4). */
@@ -127,8 +138,8 @@ export class UploadCompleter {
     run: CompletionRun,
   ): Promise<void> {
     const { clock, storage, onRepaired } = this.#dependencies;
-    const write = <T>(call: () => Promise<T>) => this.#write(upload, run, call);
-    const repaired = await repairParts(upload, s3UploadId, parts, storage, clock, write);
+    const write = <T>(call: (options: CallOptions) => Promise<T>) => this.#write(upload, run, call);
+    const repaired = await repairParts(upload, s3UploadId, parts, storage, this.#retry, write);
     onRepaired?.(upload, repaired.restored);
     await clock.sleep(clock.random() * REPAIR_JITTER_MS);
     await this.#sendComplete(upload, s3UploadId, repaired.parts, run);
@@ -136,16 +147,16 @@ export class UploadCompleter {
 
   /** NoSuchUpload: a Complete has come before us, or the provider removed the upload. The object's size decides. */
   async #expectObject(upload: UploadRecord): Promise<void> {
-    const { storage, clock } = this.#dependencies;
-    const object = await withS3Retry(clock, () => storage.headObject(upload.objectKey));
+    const { storage } = this.#dependencies;
+    const object = await this.#retry.run((options) => storage.headObject(upload.objectKey, options));
     const isOurs = object !== null && isWholeObject(object, upload);
     if (!isOurs) throw new CompletionMissingError(upload.uploadId);
   }
 
   /** A write to S3 on behalf of a completion: only while the row still says completing. */
-  async #write<T>(upload: UploadRecord, run: CompletionRun, call: () => Promise<T>): Promise<T> {
+  async #write<T>(upload: UploadRecord, run: CompletionRun, call: (options: CallOptions) => Promise<T>): Promise<T> {
     const { clock } = this.#dependencies;
-    return withS3Retry(clock, call, {
+    return this.#retry.run(call, {
       beforeAttempt: async () => {
         // From when it was asked: before it reads the answer the process may sleep for hours.
         while (clock.now() - run.lookedMs >= LOOK_AGAIN_MS) {

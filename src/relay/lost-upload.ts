@@ -1,8 +1,7 @@
 import type { ObjectStorage } from '../s3/object-storage.ts';
-import type { Clock } from './clock.ts';
 import { isWholeObject } from './object-headers.ts';
 import { UploadGoneError } from './relay-errors.ts';
-import { withS3Retry } from './s3-retry.ts';
+import type { S3Retry } from './s3-retry.ts';
 import type { StorageEvidence } from './storage-canary.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 
@@ -21,7 +20,7 @@ const ROUNDS = 3;
 export async function giveUpIfLost(
   ledger: UploadLedger,
   storage: Pick<ObjectStorage, 'headObject'>,
-  clock: Clock,
+  retry: S3Retry,
   evidence: Pick<StorageEvidence, 'demand'>,
   findMissing: () => Promise<string | null>,
 ): Promise<void> {
@@ -30,13 +29,13 @@ export async function giveUpIfLost(
     missing = await findMissing();
     if (missing === null) return;
     await assertNotWhole();
-    await evidence.demand();
+    await retry.run((options) => evidence.demand(0, options));
   }
   await ledger.giveUp(missing as string);
 
   async function assertNotWhole(): Promise<void> {
     const { upload } = ledger;
-    const object = await withS3Retry(clock, () => storage.headObject(upload.objectKey));
+    const object = await retry.run((options) => storage.headObject(upload.objectKey, options));
     if (object === null || !isWholeObject(object, upload)) return;
     // Nothing of the finished object may become a discard. The sweeper finishes the upload when it expires
     // (expire-uploads.ts).

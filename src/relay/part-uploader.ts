@@ -8,13 +8,12 @@ import type { CommittedPart } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import { UnavailableError } from '../errors.ts';
 import { detectType, TYPE_HEAD_BYTES } from '../pipeline/detect-type.ts';
-import type { ObjectStorage } from '../s3/object-storage.ts';
+import type { CallOptions, ObjectStorage } from '../s3/object-storage.ts';
 import { S3Error } from '../s3/s3-errors.ts';
-import type { Clock } from './clock.ts';
 import type { HeldPayload } from './held-payload.ts';
 import { giveUpIfLost } from './lost-upload.ts';
 import { uploadObjectHeaders } from './object-headers.ts';
-import { withS3Retry } from './s3-retry.ts';
+import type { S3Retry } from './s3-retry.ts';
 import type { StorageEvidence } from './storage-canary.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 
@@ -26,24 +25,26 @@ const MAX_CONTRADICTIONS = 3;
 export class PartUploader {
   readonly #ledger: UploadLedger;
   readonly #storage: ObjectStorage;
-  readonly #clock: Clock;
+  readonly #retry: S3Retry;
   readonly #evidence: Pick<StorageEvidence, 'demand'>;
   readonly #onCommitted: (upload: UploadRecord) => void;
   readonly #inFlight = new Set<Promise<void>>();
   /** Ends when everything handed in so far is committed; rejects with the first failure. */
   #committed: Promise<void> = Promise.resolve();
   #failed = false;
+  /** Of the parts that are being stored, by their numbers: ends their calls to S3. */
+  readonly #ends = new Map<number, AbortController>();
 
   constructor(
     ledger: UploadLedger,
     storage: ObjectStorage,
-    clock: Clock,
+    retry: S3Retry,
     evidence: Pick<StorageEvidence, 'demand'>,
     onCommitted: (upload: UploadRecord) => void = () => {},
   ) {
     this.#ledger = ledger;
     this.#storage = storage;
-    this.#clock = clock;
+    this.#retry = retry;
     this.#evidence = evidence;
     this.#onCommitted = onCommitted;
   }
@@ -70,7 +71,12 @@ export class PartUploader {
       throw error;
     }
     const before = this.#committed;
-    const stored = this.#store(partNumber, payload).finally(() => payload.release());
+    const end = new AbortController();
+    this.#ends.set(partNumber, end);
+    const stored = this.#store(partNumber, payload, end.signal).finally(() => {
+      this.#ends.delete(partNumber);
+      payload.release();
+    });
     // The first failure is the one that the caller learns: of an upload that is gone the later parts say "taken over".
     const settled = (async () => {
       await before;
@@ -81,6 +87,7 @@ export class PartUploader {
     this.#committed = settled;
     const fail = () => {
       this.#failed = true;
+      this.#endAfter(partNumber);
     };
     stored.catch(fail);
     // The failure reaches the caller through the next add() or through committed().
@@ -104,36 +111,57 @@ export class PartUploader {
     return this.#store(partNumber, payload);
   }
 
+  /**
+   * No part behind one that failed can be committed any more. When the end is an unclean one already, there is nothing
+   * gained either by waiting for S3's answers, and a storage that hangs would not give them.
+   */
+  #endAfter(failedNumber: number): void {
+    if (this.#ledger.clean) return;
+    for (const [partNumber, end] of this.#ends) if (partNumber > failedNumber) end.abort();
+  }
+
   async #ensureMultipart(): Promise<void> {
     if (this.#ledger.upload.s3UploadId !== null) return;
     const { objectKey } = this.#ledger.upload;
-    const created = await storeUnnamed(this.#ledger, this.#clock, () =>
-      this.#storage.createMultipartUpload(objectKey, uploadObjectHeaders(this.#ledger.upload)),
+    const created = await storeUnnamed(this.#ledger, this.#retry, (options) =>
+      this.#storage.createMultipartUpload(objectKey, uploadObjectHeaders(this.#ledger.upload), options),
     );
     await this.#ledger.commitMultipart(created.s3UploadId, PARTS_AHEAD);
   }
 
-  async #store(partNumber: number, payload: HeldPayload): Promise<[CommittedPart, string | null]> {
+  async #store(
+    partNumber: number,
+    payload: HeldPayload,
+    signal?: AbortSignal,
+  ): Promise<[CommittedPart, string | null]> {
     const { objectKey, contestedTo } = this.#ledger.upload;
     const detectedType = partNumber === 1 ? await detectType(await payload.head(TYPE_HEAD_BYTES)) : null;
     let copyKey: string | null = null;
     if (partNumber <= contestedTo) {
       // A fenced writer may still overwrite this number. The copy has a key that it does not know.
       const key = `${objectKey}.copy/${this.#ledger.token}/${partNumber}`;
-      await storeUnnamed(this.#ledger, this.#clock, () => this.#storage.putObject(key, payload, {}));
+      await storeUnnamed(
+        this.#ledger,
+        this.#retry,
+        (options) => this.#storage.putObject(key, payload, {}, options),
+        signal,
+      );
       copyKey = key;
     }
-    const etag = await this.#uploadPart(partNumber, payload);
+    const etag = await this.#uploadPart(partNumber, payload, signal);
     return [{ partNumber, bytes: payload.bytes, etag, copyKey }, detectedType];
   }
 
-  async #uploadPart(partNumber: number, payload: HeldPayload): Promise<string> {
+  async #uploadPart(partNumber: number, payload: HeldPayload, signal: AbortSignal | undefined): Promise<string> {
     const { objectKey } = this.#ledger.upload;
     const s3UploadId = this.#ledger.upload.s3UploadId as string;
     for (let tries = 1; ; tries += 1) {
       try {
-        const { etag } = await ledgerWrite(this.#ledger, this.#clock, () =>
-          this.#storage.uploadPart(objectKey, s3UploadId, partNumber, payload),
+        const { etag } = await ledgerWrite(
+          this.#ledger,
+          this.#retry,
+          (options) => this.#storage.uploadPart(objectKey, s3UploadId, partNumber, payload, options),
+          signal,
         );
         return etag;
       } catch (error) {
@@ -149,26 +177,43 @@ export class PartUploader {
   }
 
   #giveUpIfLost(objectKey: string, s3UploadId: string): Promise<void> {
-    return giveUpIfLost(this.#ledger, this.#storage, this.#clock, this.#evidence, async () => {
-      const parts = await withS3Retry(this.#clock, () => this.#storage.listParts(objectKey, s3UploadId));
+    return giveUpIfLost(this.#ledger, this.#storage, this.#retry, this.#evidence, async () => {
+      const parts = await this.#retry.run((options) => this.#storage.listParts(objectKey, s3UploadId, options));
       return parts === null ? 'its multipart upload is not there' : null;
     });
   }
 }
 
-/** A write to S3 on behalf of a writer: looks at the row when the last look is old, repeats, and keeps account. */
-export function ledgerWrite<T>(ledger: UploadLedger, clock: Clock, call: () => Promise<T>): Promise<T> {
-  return withS3Retry(clock, call, {
+type Attempt<T> = (options: CallOptions) => Promise<T>;
+
+/**
+ * A write to S3 on behalf of a writer: looks at the row when the last look is old, repeats, and keeps account.
+ *
+ * @param signal ends it at once; whether S3 does it is then unknown
+ */
+export function ledgerWrite<T>(
+  ledger: UploadLedger,
+  retry: S3Retry,
+  call: Attempt<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  return retry.run(call, {
     beforeAttempt: () => ledger.lookBeforeSending(),
     onUnknownOutcome: () => ledger.markUnclean(),
+    ...(signal === undefined ? {} : { signal }),
   });
 }
 
 /** The same for what has a key or an id of its own, which only the commit after it makes known. */
-export async function storeUnnamed<T>(ledger: UploadLedger, clock: Clock, call: () => Promise<T>): Promise<T> {
+export async function storeUnnamed<T>(
+  ledger: UploadLedger,
+  retry: S3Retry,
+  call: Attempt<T>,
+  signal?: AbortSignal,
+): Promise<T> {
   ledger.beginUnnamed();
   try {
-    return await ledgerWrite(ledger, clock, call);
+    return await ledgerWrite(ledger, retry, call, signal);
   } catch (error) {
     // Of an attempt whose outcome is unknown the ledger has been told.
     if (error instanceof S3Error) ledger.dropUnnamed();

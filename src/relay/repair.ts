@@ -5,11 +5,10 @@
  */
 import type { CommittedPart } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
-import type { ObjectStorage, Payload, StoredPart } from '../s3/object-storage.ts';
+import type { CallOptions, ObjectStorage, Payload, StoredPart } from '../s3/object-storage.ts';
 import { S3Error } from '../s3/s3-errors.ts';
-import type { Clock } from './clock.ts';
 import { CompletionMissingError } from './relay-errors.ts';
-import { withS3Retry } from './s3-retry.ts';
+import type { S3Retry } from './s3-retry.ts';
 
 export interface RepairedParts {
   /** For the Complete that follows. */
@@ -29,10 +28,10 @@ export async function repairParts(
   s3UploadId: string,
   parts: readonly CommittedPart[],
   storage: RepairStorage,
-  clock: Clock,
-  write: <T>(call: () => Promise<T>) => Promise<T>,
+  retry: S3Retry,
+  write: <T>(call: (options: CallOptions) => Promise<T>) => Promise<T>,
 ): Promise<RepairedParts> {
-  const listing = await withS3Retry(clock, () => storage.listParts(upload.objectKey, s3UploadId));
+  const listing = await retry.run((options) => storage.listParts(upload.objectKey, s3UploadId, options));
   if (listing === null) throw new CompletionMissingError(upload.uploadId);
   const listed = new Map(listing.map((part) => [part.partNumber, part]));
   const repaired: RepairedParts = { parts: [], restored: [] };
@@ -57,11 +56,11 @@ export async function repairParts(
   async function restoreFromCopy(partNumber: number, copyKey: string, bytes: number): Promise<{ etag: string }> {
     const { objectKey } = upload;
     try {
-      return await write(() => storage.uploadPartCopy(objectKey, s3UploadId, partNumber, copyKey));
+      return await write((options) => storage.uploadPartCopy(objectKey, s3UploadId, partNumber, copyKey, options));
     } catch (error) {
       if (!(error instanceof S3Error) || !lacksPartCopy(error)) throw error;
       const copy = objectPayload(storage, copyKey, bytes);
-      return await write(() => storage.uploadPart(objectKey, s3UploadId, partNumber, copy));
+      return await write((options) => storage.uploadPart(objectKey, s3UploadId, partNumber, copy, options));
     }
   }
 }

@@ -7,14 +7,13 @@
 import type { TailSegment } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import { RelayError } from '../errors.ts';
-import type { ObjectStorage } from '../s3/object-storage.ts';
+import type { CallOptions, ObjectStorage } from '../s3/object-storage.ts';
 import { S3Error } from '../s3/s3-errors.ts';
-import type { Clock } from './clock.ts';
 import type { HeldPayload } from './held-payload.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { MergeBuffer } from './merge-buffer.ts';
 import { tailBytes } from './part-plan.ts';
-import { withS3Retry } from './s3-retry.ts';
+import type { S3Retry } from './s3-retry.ts';
 import { SpillSpaceError } from './spill-store.ts';
 import type { TailMemory } from './tail-memory.ts';
 
@@ -47,7 +46,7 @@ export class MemorySpentError extends RelayError {
 /** What segments are read with. */
 export interface SegmentSources {
   storage: Pick<ObjectStorage, 'getObject'>;
-  clock: Clock;
+  retry: S3Retry;
   budget: MemoryBudget;
   /** What this node remembers of them need not be fetched. */
   tails: Pick<TailMemory, 'take'>;
@@ -98,7 +97,7 @@ export async function openSegments(
  * @param remembered by segment; null: to be fetched
  */
 async function loadSegments(
-  { storage, clock, budget }: SegmentSources,
+  { storage, retry, budget }: SegmentSources,
   uploadId: string,
   segments: readonly TailSegment[],
   remembered: readonly (HeldPayload | null)[],
@@ -109,7 +108,7 @@ async function loadSegments(
       for (const [place, segment] of segments.entries()) {
         const payload = remembered[place];
         if (payload) for await (const chunk of payload.read()) await buffer.append(chunk);
-        else await loadSegment(storage, clock, uploadId, segment, buffer);
+        else await loadSegment(storage, retry, uploadId, segment, buffer);
       }
       return buffer;
     } catch (error) {
@@ -134,13 +133,13 @@ async function loadSegments(
  */
 async function loadSegment(
   storage: Pick<ObjectStorage, 'getObject'>,
-  clock: Clock,
+  retry: S3Retry,
   uploadId: string,
   segment: TailSegment,
   into: MergeBuffer,
 ): Promise<void> {
   const start = into.bytes;
-  await withS3Retry(clock, () => loadRest(storage, uploadId, segment, into.bytes - start, into));
+  await retry.run((options) => loadRest(storage, uploadId, segment, into.bytes - start, into, options));
 }
 
 /** @param loaded bytes of the segment that are in the buffer already */
@@ -150,8 +149,9 @@ async function loadRest(
   segment: TailSegment,
   loaded: number,
   into: MergeBuffer,
+  options: CallOptions,
 ): Promise<void> {
-  const opened = await storage.getObject(segment.objectKey);
+  const opened = await storage.getObject(segment.objectKey, undefined, options);
   if (opened === null) {
     throw new TailDamagedError(uploadId, `tail segment ${segment.sequence} is missing in the bucket`);
   }
@@ -168,6 +168,7 @@ async function loadRest(
       const fresh = chunk.subarray(Math.max(0, loaded - read));
       read += chunk.length;
       if (read <= segment.bytes) await into.append(fresh);
+      options.onProgress?.(read);
     }
   } catch (error) {
     if (error instanceof SpillSpaceError) throw error;

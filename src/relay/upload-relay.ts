@@ -29,6 +29,7 @@ import {
   UploadNotFoundError,
   UploadSizeExceededError,
 } from './relay-errors.ts';
+import { S3Retry, StorageSlowError } from './s3-retry.ts';
 import type { StorageEvidence } from './storage-canary.ts';
 import type { TailMemory } from './tail-memory.ts';
 import type { TailTiers } from './tail-tiers.ts';
@@ -52,6 +53,8 @@ export interface RelaySettings {
   tailTiers: TailTiers;
   /** Longest silence of a client whose body we read. */
   idleBodyMs: number;
+  /** How long a request waits for a call to S3 of which nothing moves, repetitions included: see RetryLimits. */
+  s3CallMs: number;
   /** In front of every object key; may be empty. */
   keyPrefix: string;
   /** As the catalog has it: a writer keeps its upload from expiring. */
@@ -86,6 +89,10 @@ export interface RequestBody {
   declaredBytes: number | null;
   /** Reading ends when it aborts; what has arrived is stored all the same. */
   stop: AbortSignal;
+  /** Aborts when the client's connection is gone. */
+  gone?: AbortSignal;
+  /** Aborts when the process is to end soon. */
+  ending?: AbortSignal;
 }
 
 export interface CreateRequest {
@@ -98,6 +105,8 @@ export interface CreateRequest {
   metadata: string | null;
   /** creation-with-upload. */
   body: RequestBody | null;
+  /** An upload of length 0 waits for its object no longer when it aborts. */
+  stop?: AbortSignal;
 }
 
 export interface AppendRequest {
@@ -170,7 +179,11 @@ export class UploadRelay {
       writer: writes ? UploadLedger.freshToken() : null,
     };
     if (lengthBytes === 0) {
-      return { upload: await this.#createEmpty(newUpload), offsetBytes: body === null ? null : 0, failure: null };
+      return {
+        upload: await this.#createEmpty(newUpload, request.stop),
+        offsetBytes: body === null ? null : 0,
+        failure: null,
+      };
     }
     const createdAtMs = this.#dependencies.clock.now();
     const created = await this.#dependencies.catalog.create(newUpload);
@@ -275,25 +288,25 @@ export class UploadRelay {
     this.#dependencies.discards.kick();
   }
 
-  async #createEmpty(newUpload: NewUpload): Promise<UploadRecord> {
-    const { database, catalog, completer, end } = this.#dependencies;
+  async #createEmpty(newUpload: NewUpload, stop: AbortSignal | undefined): Promise<UploadRecord> {
+    const { database, catalog, end } = this.#dependencies;
     await database.transaction(async (trx) => {
       await catalog.create(newUpload, trx);
       await end.enqueueCompletion(trx, newUpload.uploadId);
     });
     this.counters.created += 1;
     try {
-      return await completer.complete(newUpload.uploadId, true);
+      return await this.#completeFor(newUpload.uploadId, stop === undefined ? {} : { stop });
     } catch (error) {
       // To a client, the 201 of an empty upload says that it is done. It creates anew: a file that came of this one
       // after all would be there twice.
       await endUnreachable(newUpload.uploadId, this);
-      throw error;
+      throw stop?.aborted === true ? stop.reason : error;
     }
   }
 
   async #append({ upload: claimed, claimedAtMs }: ClaimedUpload, body: RequestBody): Promise<Appended> {
-    const { database, catalog, clock, storage, evidence, end, completer, discards, budget, tails, isLockShared } =
+    const { database, catalog, clock, storage, evidence, end, discards, budget, tails, isLockShared } =
       this.#dependencies;
     const ledger = new UploadLedger(database, catalog, clock, claimed, claimedAtMs);
     const { lengthBytes, offsetBytes, partBytes } = claimed;
@@ -308,7 +321,8 @@ export class UploadRelay {
     try {
       const tail = tailBytes(offsetBytes, partBytes) === 0 ? [] : await catalog.findTail(claimed.uploadId);
       appended = await appendToUpload(ledger, tail, reader, {
-        ...{ storage, clock, evidence, budget, tails, end },
+        ...{ storage, evidence, budget, tails, end },
+        retry: this.#retryFor(body),
         maxUploadBytes: this.settings.maxUploadBytes,
         maxParts: this.settings.maxParts,
         tailTiers: this.settings.tailTiers,
@@ -328,10 +342,39 @@ export class UploadRelay {
     }
     const { bodyEnd, discarded } = appended;
     const { upload } = ledger;
-    const finished = upload.state === 'completing' ? await completer.complete(claimed.uploadId, true) : upload;
+    const finished = upload.state === 'completing' ? await this.#completeFor(upload.uploadId, body) : upload;
     // The tail has served, and of a completed upload the copies of contested parts and what a takeover left behind.
     if (discarded || claimed.dirty) discards.kick();
     return { upload: finished, bodyEnd };
+  }
+
+  #retryFor({ stop, gone, ending }: RequestBody): S3Retry {
+    const left = gone === undefined ? [stop] : [stop, gone];
+    const limits = { callMs: this.settings.s3CallMs, left };
+    return new S3Retry(this.#dependencies.clock, ending === undefined ? limits : { ...limits, ending });
+  }
+
+  /**
+   * The upload's last byte is stored and committed. Waits for the object as long as a request may wait for S3, and no
+   * longer than it is wanted: the completion itself goes on, it needs no request.
+   *
+   * @throws StorageSlowError, UploadCompletingError when a signal aborts, or what the completion throws
+   */
+  async #completeFor(uploadId: string, { stop, gone }: Partial<RequestBody>): Promise<UploadRecord> {
+    const { completer, clock } = this.#dependencies;
+    const limit = Promise.withResolvers<never>();
+    const notWanted = () => limit.reject(new UploadCompletingError(uploadId));
+    const callOff = clock.alarm(this.settings.s3CallMs, () => limit.reject(new StorageSlowError()));
+    for (const signal of [stop, gone]) {
+      if (signal?.aborted === true) notWanted();
+      else signal?.addEventListener('abort', notWanted);
+    }
+    try {
+      return await Promise.race([completer.complete(uploadId, true), limit.promise]);
+    } finally {
+      callOff();
+      for (const signal of [stop, gone]) signal?.removeEventListener('abort', notWanted);
+    }
   }
 
   #publishProgress(upload: UploadRecord): void {

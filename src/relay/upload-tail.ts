@@ -1,11 +1,11 @@
 import type { TailSegment } from '../catalog/upload-catalog.ts';
 import type { UploadRecord } from '../catalog/upload-record.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
-import type { Clock } from './clock.ts';
 import { type HeldPayload, joinPayloads } from './held-payload.ts';
 import { giveUpIfLost } from './lost-upload.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { storeUnnamed } from './part-uploader.ts';
+import type { S3Retry } from './s3-retry.ts';
 import type { StorageEvidence } from './storage-canary.ts';
 import { demandWholeTail, MemorySpentError, openSegments, segmentKey, TailDamagedError } from './tail.ts';
 import type { TailMemory } from './tail-memory.ts';
@@ -14,7 +14,7 @@ import type { UploadLedger } from './upload-ledger.ts';
 
 export interface TailDependencies {
   storage: ObjectStorage;
-  clock: Clock;
+  retry: S3Retry;
   /** Asked before bytes that the bucket lacks are believed to be gone. */
   evidence: Pick<StorageEvidence, 'demand'>;
   budget: MemoryBudget;
@@ -57,7 +57,7 @@ export class UploadTail {
    * @param isEnd the last thing that this writer does
    */
   async store(rest: HeldPayload, isEnd: boolean): Promise<void> {
-    const { storage, clock, tails, onCommitted } = this.#dependencies;
+    const { storage, retry, tails, onCommitted } = this.#dependencies;
     const { objectKey, uploadId } = this.#ledger.upload;
     const sequence = this.#lastSequence + 1;
     this.#lastSequence = sequence;
@@ -70,7 +70,7 @@ export class UploadTail {
         objectKey: segmentKey(objectKey, this.#ledger.token, sequence),
         bytes: payload.bytes,
       };
-      await storeUnnamed(this.#ledger, clock, () => storage.putObject(segment.objectKey, payload, {}));
+      await storeUnnamed(this.#ledger, retry, (options) => storage.putObject(segment.objectKey, payload, {}, options));
       await this.#ledger.commitTail(segment, merged, isEnd);
       this.#segments = [...this.#segments.slice(0, this.#segments.length - merged.length), segment];
       if (merged.length > 0) this.#discarded = true;
@@ -131,10 +131,10 @@ export class UploadTail {
    * @throws UploadLostError when the bucket has not what the catalog says it has: the upload has ended then
    */
   async #open(segments: readonly TailSegment[]): Promise<HeldPayload[]> {
-    const { storage, clock, evidence } = this.#dependencies;
+    const { storage, retry, evidence } = this.#dependencies;
     const { upload } = this.#ledger;
     let opened: HeldPayload[] = [];
-    await giveUpIfLost(this.#ledger, storage, clock, evidence, async () => {
+    await giveUpIfLost(this.#ledger, storage, retry, evidence, async () => {
       try {
         demandWholeTail(upload, this.#segments);
         opened = await openSegments(this.#dependencies, upload.uploadId, segments);

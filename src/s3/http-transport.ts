@@ -47,6 +47,8 @@ export interface TransportCall {
   /** The reply is handed on while it comes in, however long that takes. */
   streamed: boolean;
   signal?: AbortSignal | undefined;
+  /** See `CallOptions`. */
+  onProgress?: ((bytes: number) => void) | undefined;
   /** Left out: `uploads`. */
   pool?: ConnectionPool | undefined;
 }
@@ -126,7 +128,7 @@ export class HttpTransport {
       let connected = false;
       let reply: IncomingMessage | null = null;
       const req = this.#open(call);
-      const sending = call.body === null ? null : new BodyWriter(req, call.body);
+      const sending = call.body === null ? null : new BodyWriter(req, call.body, call.onProgress);
 
       /** Ends the call with this error, whichever half of it is under way. */
       const fail = (error: TransportError) => {
@@ -229,13 +231,15 @@ function agentPair(maxSockets: number): AgentPair {
 class BodyWriter {
   readonly #req: ClientRequest;
   readonly #body: TransportBody;
+  readonly #onProgress: ((bytes: number) => void) | undefined;
   #written = 0;
   #ended = false;
   #stopped = false;
 
-  constructor(req: ClientRequest, body: TransportBody) {
+  constructor(req: ClientRequest, body: TransportBody, onProgress: ((bytes: number) => void) | undefined) {
     this.#req = req;
     this.#body = body;
+    this.#onProgress = onProgress;
   }
 
   /** Throws when the payload does, or when it is not as long as it said: what follows on this connection would be garbage. */
@@ -275,6 +279,7 @@ class BodyWriter {
     const { bytes } = this.#body;
     if (bytes !== null && this.#written + chunk.byteLength > bytes) throw new Error(`more than ${bytes} bytes read`);
     this.#written += chunk.byteLength;
+    this.#onProgress?.(this.#written);
     return this.#req.write(chunk, onOut);
   }
 

@@ -56,6 +56,8 @@ export type ConnectionPool = 'uploads' | 'downloads' | 'probes';
 
 export interface CallOptions {
   signal?: AbortSignal;
+  /** Called as a payload goes out, with how many of its bytes have: at most a mebibyte before the connection takes them. */
+  onProgress?: (bytes: number) => void;
   /** Left out: `uploads`, which is also for everything that works behind them. */
   pool?: ConnectionPool;
 }

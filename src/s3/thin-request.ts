@@ -100,6 +100,7 @@ export class ThinRequests {
       body: body.bytes === 0 ? null : body,
       streamed: false,
       signal: options?.signal,
+      onProgress: options?.onProgress,
       pool: options?.pool,
     };
   }

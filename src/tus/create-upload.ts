@@ -1,9 +1,10 @@
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import { parseUploadMetadata } from '../pipeline/upload-metadata.ts';
 import type { UploadRelay } from '../relay/upload-relay.ts';
+import { requestBody } from './request-body.ts';
 import type { RunningRequest } from './running-requests.ts';
 import { TusProtocolError } from './tus-errors.ts';
-import { expiryHeaders, OFFSET_CONTENT_TYPE, readByteCount, readContentLength, refuseChecksum } from './tus-headers.ts';
+import { expiryHeaders, OFFSET_CONTENT_TYPE, readByteCount, refuseChecksum } from './tus-headers.ts';
 
 /**
  * POST: creation, creation-with-upload, creation-defer-length.
@@ -35,7 +36,8 @@ export async function createUpload(
     owner: 'public',
     lengthBytes: readLength(request),
     metadata,
-    body: hasBody ? { source: request, declaredBytes: readContentLength(request), stop: running.stopSignal } : null,
+    body: hasBody ? requestBody(request, running) : null,
+    stop: running.stopSignal,
   });
   if (failure !== null) onBodyFailure(failure, upload.uploadId);
   return {

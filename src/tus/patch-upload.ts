@@ -1,9 +1,10 @@
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import type { UploadLocker } from '../locks/upload-locker.ts';
 import type { UploadRelay } from '../relay/upload-relay.ts';
+import { requestBody } from './request-body.ts';
 import type { RunningRequest } from './running-requests.ts';
 import { TusProtocolError } from './tus-errors.ts';
-import { OFFSET_CONTENT_TYPE, readByteCount, readContentLength, refuseChecksum, uploadHeaders } from './tus-headers.ts';
+import { OFFSET_CONTENT_TYPE, readByteCount, refuseChecksum, uploadHeaders } from './tus-headers.ts';
 
 /**
  * PATCH: appends the body at Upload-Offset, under the lock.
@@ -36,7 +37,7 @@ export async function patchUpload(
       uploadId,
       offsetBytes,
       declaredLengthBytes,
-      body: { source: request, declaredBytes: readContentLength(request), stop: running.stopSignal },
+      body: requestBody(request, running),
     });
     if (upload.state !== 'finished') {
       if (bodyEnd === 'stopped') throw running.stopSignal.reason;

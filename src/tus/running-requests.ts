@@ -25,6 +25,7 @@ export class ServerShutdownError extends RelayError {
 export class RunningRequest {
   readonly #stop = new AbortController();
   readonly #gone = new AbortController();
+  readonly #ending = new AbortController();
 
   constructor(response: ServerResponse) {
     response.once('close', () => {
@@ -42,10 +43,19 @@ export class RunningRequest {
     return this.#gone.signal;
   }
 
+  /** Aborts when the process is to end: what S3 does not do soon is left to the client to repeat. */
+  get endingSignal(): AbortSignal {
+    return this.#ending.signal;
+  }
+
   stop(reason: StopReason): void {
+    if (reason === 'shutdown') this.#ending.abort();
     this.#stop.abort(reason === 'shutdown' ? new ServerShutdownError() : new UploadInterruptedError());
   }
 }
+
+/** Beyond the grace, for those that were told to stop: S3 gets five seconds of it (s3-retry.ts), the commits the rest. */
+const LAST_STEPS_MS = 7_000;
 
 /** The requests of the tus endpoint that are under way, so that a shutdown can let them commit what they have. */
 export class RunningRequests {
@@ -74,14 +84,23 @@ export class RunningRequests {
 
   /**
    * New uploads and continuations are turned away at once; those under way go on for `graceMs`. Then their bodies are
-   * read no further, and it ends when every request has committed what it had and has answered.
+   * read no further, and it ends when every request has committed what it had and has answered, or when there is no time
+   * left for that: nothing that was acknowledged depends on it.
    */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
-    const timer = setTimeout(() => {
-      for (const running of this.#running.keys()) running.stop('shutdown');
-    }, graceMs);
+    const timeUp = Promise.withResolvers<void>();
+    const timers = [
+      setTimeout(() => {
+        for (const running of this.#running.keys()) running.stop('shutdown');
+      }, graceMs),
+      setTimeout(timeUp.resolve, graceMs + LAST_STEPS_MS),
+    ];
+    await Promise.race([this.#allDone(), timeUp.promise]);
+    for (const timer of timers) clearTimeout(timer);
+  }
+
+  async #allDone(): Promise<void> {
     while (this.#running.size > 0) await Promise.all(this.#running.values());
-    clearTimeout(timer);
   }
 }

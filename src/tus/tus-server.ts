@@ -72,7 +72,7 @@ export class TusServer extends Server {
     this.#locker = locker;
   }
 
-  /** Running requests get `graceMs` to end, then store what they have and answer; ends when they have. */
+  /** Running requests get `graceMs` to end, then store what they have and answer. Bounded. */
   drain(graceMs: number): Promise<void> {
     return this.#running.drain(graceMs);
   }

@@ -21,9 +21,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'bytes are acknowledged before S3 has them',
     file: 'src/relay/upload-tail.ts',
-    find: 'await storeUnnamed(this.#ledger, clock, () => storage.putObject(segment.objectKey, payload, {}));',
+    find: 'await storeUnnamed(this.#ledger, retry, (options) => storage.putObject(segment.objectKey, payload, {}, options));',
     replace:
-      'void storeUnnamed(this.#ledger, clock, () => storage.putObject(segment.objectKey, payload, {})).catch(() => {});',
+      'void storeUnnamed(this.#ledger, retry, (options) => storage.putObject(segment.objectKey, payload, {}, options)).catch(() => {});',
   },
   {
     name: 'the tail is discarded before the commit that takes it up',
@@ -225,6 +225,12 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/relay/s3-retry.ts',
     find: "if (!(error instanceof S3Error) || error.outcome === 'unknown') hooks.onUnknownOutcome?.(error);",
     replace: '',
+  },
+  {
+    name: 'an attempt that was given up is taken for one that did nothing',
+    file: 'src/relay/s3-retry.ts',
+    find: "if (!(error instanceof S3Error) || error.outcome === 'unknown') hooks.onUnknownOutcome?.(error);",
+    replace: "if (error instanceof S3Error && error.outcome === 'unknown') hooks.onUnknownOutcome?.(error);",
   },
   {
     name: 'an unclean end lets go of the row',

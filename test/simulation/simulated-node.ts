@@ -73,6 +73,10 @@ export class SimulatedNode implements SimulatedProcess {
     const clock: Clock = {
       now: () => scheduler.nowMs,
       sleep: (ms, signal) => this.#sleep(ms, signal),
+      alarm: (ms, ring) => {
+        const task = scheduler.add({ label: 'alarm', atMs: scheduler.nowMs + ms, owner: this, run: ring });
+        return () => scheduler.remove(task);
+      },
       random: () => scheduler.random.next(),
     };
     const end: EndOfBytes = {
@@ -97,7 +101,7 @@ export class SimulatedNode implements SimulatedProcess {
     const budget = new SqueezedBudget(BUFFER_BYTES, scenario.partBytes, withoutSpilling(clock), clock.now, random);
     this.relay = new UploadRelay(
       {
-        ...{ maxUploadBytes: 1e6, maxParts: 1_000, idleBodyMs: 30_000, keyPrefix: '' },
+        ...{ maxUploadBytes: 1e6, maxParts: 1_000, idleBodyMs: 30_000, s3CallMs: 90_000, keyPrefix: '' },
         ...{ partBytes: scenario.partBytes, tailTiers: scenario.tailTiers },
         uploadExpiresSecs: scenario.uploadExpiresSecs,
       },

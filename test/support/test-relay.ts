@@ -26,11 +26,18 @@ import { openTestDatabase } from './test-database.ts';
 /** Time that does not make a test wait: sleeping is over at once, and the clock moves by as much. */
 export function impatientClock(): Clock {
   let nowMs = 0;
+  const alarms = new Set<{ atMs: number; ring: () => void }>();
   return {
     now: () => nowMs,
     sleep: async (ms) => {
       nowMs += ms;
+      for (const alarm of [...alarms]) if (alarm.atMs <= nowMs && alarms.delete(alarm)) alarm.ring();
       await new Promise((resolve) => setImmediate(resolve));
+    },
+    alarm: (ms, ring) => {
+      const alarm = { atMs: nowMs + ms, ring };
+      alarms.add(alarm);
+      return () => alarms.delete(alarm);
     },
     random: () => 0.5,
   };
@@ -112,6 +119,7 @@ export function startNode(
       tailTiers: TAIL_TIERS,
       maxParts: 10_000,
       idleBodyMs: 10_000,
+      s3CallMs: 90_000,
       keyPrefix: '',
       uploadExpiresSecs: 3_600,
       ...settings,

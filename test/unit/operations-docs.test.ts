@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import pg from 'pg';
-import { withS3Retry } from '../../src/relay/s3-retry.ts';
+import { loadConfig } from '../../src/config.ts';
+import { S3Retry } from '../../src/relay/s3-retry.ts';
 import { S3Error } from '../../src/s3/s3-errors.ts';
 import { impatientClock } from '../support/test-relay.ts';
 
+const callMs = loadConfig({}).config.s3CallSecs * 1_000;
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 
 async function triesAndWaits(chance: number): Promise<[tries: number, waitSecs: number]> {
@@ -16,7 +18,7 @@ async function triesAndWaits(chance: number): Promise<[tries: number, waitSecs: 
     tries += 1;
     return Promise.reject(new S3Error('PutObject', 'SlowDown', 503, 'unknown'));
   };
-  await assert.rejects(withS3Retry(clock, call));
+  await assert.rejects(new S3Retry(clock, { callMs }).run(call));
   return [tries, Math.round(clock.now() / 1_000)];
 }
 
@@ -25,6 +27,8 @@ test('how often and how long a call to S3 is tried is said in one place, as it i
   const [, tries, least, most] = said.exec(read('docs/operations.md')) ?? [];
   assert.deepEqual(await triesAndWaits(0), [Number(tries), Number(least)]);
   assert.deepEqual(await triesAndWaits(1), [Number(tries), Number(most)]);
+  const calls = /`S3_CALL_SECS` \((\d+) s\)/.exec(read('docs/operations.md'));
+  assert.equal(Number(calls?.[1]) * 1_000, callMs);
   for (const page of ['docs/metrics.md', 'README.md', 'docs/s3.md', 'docs/nginx.md'])
     assert.doesNotMatch(read(page), /\b(\d+|eight|nine|ten|eleven) (times|tries)\b.*(S3|waits)/, page);
 });

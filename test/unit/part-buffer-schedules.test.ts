@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { type HeldPayload, joinPayloads } from '../../src/relay/held-payload.ts';
 import { MemoryBudget } from '../../src/relay/memory-budget.ts';
 import { PartBuffer } from '../../src/relay/part-buffer.ts';
+import { S3Retry } from '../../src/relay/s3-retry.ts';
 import { type SpillHandle, SpillStore } from '../../src/relay/spill-store.ts';
 import { MemorySpentError, openSegments } from '../../src/relay/tail.ts';
 import { TailMemory } from '../../src/relay/tail-memory.ts';
@@ -263,7 +264,8 @@ class Run {
     for (const { key, bytes } of segments) await storage.putObject(key, plain(bytes), {});
     const rows = segments.map(({ key, bytes }, place) => ({ sequence: place, objectKey: key, bytes: bytes.length }));
     try {
-      const sources = { storage, clock: impatientClock(), budget: this.#budget, tails: this.#tails };
+      const retry = new S3Retry(impatientClock(), { callMs: 90_000 });
+      const sources = { storage, retry, budget: this.#budget, tails: this.#tails };
       return await openSegments(sources, id, rows);
     } catch (error) {
       // As a relay would: it fails the request, or reads the tail from S3 while it sends. Here: no merge at all.

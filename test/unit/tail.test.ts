@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MemoryBudget, MIN_CAPACITY_BYTES } from '../../src/relay/memory-budget.ts';
+import { S3Retry } from '../../src/relay/s3-retry.ts';
 import { SpillStore } from '../../src/relay/spill-store.ts';
 import { MemorySpentError, openSegments } from '../../src/relay/tail.ts';
 import { TailMemory } from '../../src/relay/tail-memory.ts';
@@ -27,7 +28,8 @@ for (const [why, openFile] of [
     await storage.putObject('tail', { bytes: TAIL_BYTES, read: () => [content] }, {});
     const tail = [{ sequence: 1, objectKey: 'tail', bytes: TAIL_BYTES }];
     const tails = new TailMemory(budget);
-    const load = () => openSegments({ storage, clock, budget, tails }, 'upload', tail);
+    const retry = new S3Retry(clock, { callMs: 90_000 });
+    const load = () => openSegments({ storage, retry, budget, tails }, 'upload', tail);
     const [loaded, ...others] = await load();
     assert.ok(loaded !== undefined && others.length === 0);
     assert.ok(content.equals(Buffer.concat([...(loaded.read() as Iterable<Uint8Array>)])));
@@ -60,7 +62,8 @@ test('a tail of many segments is loaded however often S3 fails or breaks off in 
   });
   const budget = new MemoryBudget(MIN_CAPACITY_BYTES, 1_000_000, spillStore, clock.now);
   const tails = new TailMemory(budget);
-  const [loaded, ...others] = await openSegments({ storage, clock, budget, tails }, 'upload', tail);
+  const retry = new S3Retry(clock, { callMs: 90_000 });
+  const [loaded, ...others] = await openSegments({ storage, retry, budget, tails }, 'upload', tail);
   assert.ok(loaded?.inMemory && others.length === 0);
   assert.ok(Buffer.concat([...(loaded.read() as Iterable<Uint8Array>)]).equals(content));
   loaded.release();

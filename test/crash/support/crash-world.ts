@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DevS3 } from '../../../src/dev-s3/dev-s3-server.ts';
 import { systemClock } from '../../../src/relay/clock.ts';
-import { withS3Retry } from '../../../src/relay/s3-retry.ts';
+import { S3Retry } from '../../../src/relay/s3-retry.ts';
 import { S3ObjectStorage } from '../../../src/s3/s3-object-storage.ts';
 import { DEV_S3_CREDENTIALS, DEV_S3_REGION, startTestDevS3, temporaryFolder } from '../../support/dev-s3.ts';
 import { prepareServer, type ServerProcess } from '../../support/server-process.ts';
@@ -102,7 +102,7 @@ export class CrashWorld {
   /** @returns null when there is no such object */
   async read(objectKey: string): Promise<Buffer | null> {
     // Faults that a test has set hit its own looks, too.
-    return withS3Retry(systemClock, async () => {
+    return new S3Retry(systemClock, { callMs: 90_000 }).run(async () => {
       const opened = await this.storage.getObject(objectKey);
       return opened === null ? null : Buffer.concat(await opened.body.toArray());
     });
