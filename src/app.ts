@@ -9,7 +9,6 @@ import { openMemory } from './app/open-memory.ts';
 import { openShared } from './app/open-shared.ts';
 import { openStorage } from './app/open-storage.ts';
 import { createRelayParts, type RelayParts, SWEEP_TIMING, type SweepTiming } from './app/relay-parts.ts';
-import type { RunSweep } from './app/sweep-parts.ts';
 import { lockDataDir } from './catalog/data-dir-lock.ts';
 import type { Config, S3Credentials, Secrets } from './config.ts';
 import { RelayError } from './errors.ts';
@@ -106,7 +105,7 @@ export async function startServer(
   addNodeMetrics(metrics.registry, { budget, locker, database, downloads, uploads: parts.relay.counters });
   opened.defer(() => parts.discards.stop());
   opened.defer(() => parts.sweeper.stop());
-  if (lock !== null) opened.adopt(await openControl(lock.dataDir, parts.runSweep, logger), (it) => it?.close());
+  if (lock !== null) opened.adopt(await openControl(lock.dataDir, parts, logger), (it) => it?.close());
 
   // Without it uploads go on as well; only nothing is believed to be gone. The sweeper tries again.
   await parts.canary.keep().catch((error) => logger.warn({ err: error }, 'the canary in the bucket cannot be kept'));
@@ -235,9 +234,13 @@ async function deleteFile(relay: RelayParts['relay'], fileId: string): Promise<b
 }
 
 /** @returns null where there can be none: everything works without, but the commands beside the server */
-async function openControl(dataDir: string, sweep: RunSweep, logger: Logger): Promise<ControlSocket | null> {
+async function openControl(
+  dataDir: string,
+  { runSweep, operations }: RelayParts,
+  logger: Logger,
+): Promise<ControlSocket | null> {
   try {
-    return await openControlSocket({ dataDir, sweep });
+    return await openControlSocket({ dataDir, sweep: runSweep, operations });
   } catch (error) {
     logger.warn({ err: error }, 'commands like `npm run sweep` cannot reach this server: it has no control socket');
     return null;

@@ -1,10 +1,12 @@
 /**
  * What the commands beside a running server talk to, since nobody else may open its embedded parts:
  *
- *   POST /sweep   {"dryRun": false, "deep": false, "adopt": false, "list": false,
- *     "verify": false}
- *   → 200 and lines of JSON: with `list` {"found": FoundItem} for each thing that a deep sweep finds, as it finds them and
- *     no faster than they are read; at the end {"report": SweepReport}, or {"message": why there is none}
+ *   POST /sweep     a SweepRequest
+ *   POST /uploads   an UploadsRequest (operations.ts)
+ *   POST /jobs      a JobsRequest
+ *   → 200 and lines of JSON: of a sweep with `list` {"found": FoundItem} for each thing that a deep sweep finds, as it
+ *     finds them and no faster than they are read; at the end {"report": SweepReport, UploadsReport or JobsReport}, or
+ *     {"message": why there is none}
  *
  * Whoever can reach the socket is the server's own user. A command that goes away ends what it asked for.
  */
@@ -15,6 +17,7 @@ import process from 'node:process';
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 import { prepareControlAddresses, removeControlAddress } from './control-address.ts';
+import { JOBS_REQUEST, type Operations, UPLOADS_REQUEST } from './operations.ts';
 import type { RunSweep } from './sweep-parts.ts';
 
 const MAX_REQUEST_BYTES = 65_536;
@@ -30,7 +33,12 @@ export interface ControlSocketOptions {
   /** Whose lock the caller holds: a socket that is there is a killed server's. */
   dataDir: string;
   sweep: RunSweep;
+  operations: Operations;
 }
+
+type Work = (signal: AbortSignal, tell: (found: object) => Promise<void>) => Promise<object>;
+/** @returns what is to be done; null when it does not understand the body */
+type Route = (body: unknown) => Work | null;
 
 export interface ControlSocket {
   /** Ends what was asked for and is still under way. */
@@ -38,10 +46,16 @@ export interface ControlSocket {
 }
 
 /** @throws the system's error when no address can be listened on; commands then find no server */
-export async function openControlSocket({ dataDir, sweep }: ControlSocketOptions): Promise<ControlSocket> {
+export async function openControlSocket(options: ControlSocketOptions): Promise<ControlSocket> {
+  const { dataDir, sweep, operations } = options;
+  const routes = new Map<string | undefined, Route>([
+    ['/sweep', route(SWEEP_REQUEST, (wish, signal, tell) => sweep(wish, signal, wish.list ? tell : undefined))],
+    ['/uploads', route(UPLOADS_REQUEST, operations.runUploads)],
+    ['/jobs', route(JOBS_REQUEST, operations.runJobs)],
+  ]);
   const running = new Set<Promise<void>>();
   const server = createServer((request, response) => {
-    const answered = answer(request, response, sweep).finally(() => running.delete(answered));
+    const answered = answer(request, response, routes.get(request.url)).finally(() => running.delete(answered));
     running.add(answered);
   });
   await listenOnFirst(server, prepareControlAddresses(dataDir));
@@ -74,18 +88,27 @@ async function listenOnFirst(server: Server, addresses: (() => string)[]): Promi
   throw lastError;
 }
 
+function route<T>(schema: z.ZodType<T>, run: (wish: T, ...rest: Parameters<Work>) => Promise<object>): Route {
+  return (body) => {
+    const { success, data } = schema.safeParse(body);
+    return success ? (...rest) => run(data, ...rest) : null;
+  };
+}
+
 /** Never rejects: a client that has gone hears nothing. */
-async function answer(request: IncomingMessage, response: ServerResponse, sweep: RunSweep): Promise<void> {
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  understand: Route | undefined,
+): Promise<void> {
   const gone = new AbortController();
   response.once('close', () => gone.abort());
   try {
-    if (request.method !== 'POST' || request.url !== '/sweep') return send(response, 404, { message: 'not found' });
-    const wish = await readWish(request);
-    if (wish === null) return send(response, 400, { message: 'this server does not understand the request' });
+    if (request.method !== 'POST' || understand === undefined) return send(response, 404, { message: 'not found' });
+    const work = understand(await readBody(request));
+    if (work === null) return send(response, 400, { message: 'this server does not understand the request' });
     response.writeHead(200, { 'content-type': 'application/x-ndjson', connection: 'close' });
-    const report = await sweep(wish, gone.signal, async (found) => {
-      if (wish.list) await writeLine(response, { found }, gone.signal);
-    });
+    const report = await work(gone.signal, (found) => writeLine(response, { found }, gone.signal));
     await writeLine(response, { report }, gone.signal);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
@@ -94,12 +117,13 @@ async function answer(request: IncomingMessage, response: ServerResponse, sweep:
   response.end();
 }
 
-async function readWish(request: IncomingMessage) {
-  if (Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY) > MAX_REQUEST_BYTES) return null;
+/** @returns undefined when it is too long or no JSON */
+async function readBody(request: IncomingMessage): Promise<unknown> {
+  if (Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY) > MAX_REQUEST_BYTES) return undefined;
   try {
-    return SWEEP_REQUEST.safeParse(JSON.parse(await text(request))).data ?? null;
+    return JSON.parse(await text(request));
   } catch {
-    return null;
+    return undefined;
   }
 }
 

@@ -67,6 +67,8 @@ function addUploadMetrics(registry: Registry, uploads: Readonly<UploadCounters>)
     ['created', 'tus_relay_uploads_created_total', 'Uploads that were created on this node.'],
     ['finished', 'tus_relay_uploads_finished_total', 'Uploads that this node has finished.'],
     ['terminated', 'tus_relay_uploads_terminated_total', 'Uploads and files that were deleted through this node.'],
+    ['lost', 'tus_relay_uploads_lost_total', 'Uploads that this node has ended since the storage lost their bytes.'],
+    ['failed', 'tus_relay_uploads_failed_total', 'Uploads that this node has ended since S3 refuses to complete them.'],
     ['takeovers', 'tus_relay_writer_takeovers_total', 'Claims that found the token of another writer in the row.'],
     ['committedBytes', 'tus_relay_committed_bytes_total', 'Bytes of uploads that this node has stored and committed.'],
   ];

@@ -32,6 +32,7 @@ import { TAIL_TIERS } from '../relay/tail-tiers.ts';
 import type { EndOfBytes } from '../relay/upload-ledger.ts';
 import { UploadRelay } from '../relay/upload-relay.ts';
 import type { MultipartPrefixLister, ObjectStorage } from '../s3/object-storage.ts';
+import { createOperations, type Operations } from './operations.ts';
 import { createStorageEvidence } from './storage-evidence.ts';
 import { createSweepParts, type RunSweep } from './sweep-parts.ts';
 
@@ -52,6 +53,7 @@ export interface RelayParts {
   readonly files: FileCatalog;
   readonly sweeper: Sweeper;
   readonly runSweep: RunSweep;
+  readonly operations: Operations;
   readonly discards: DiscardWorker;
   readonly canary: StorageCanary;
   /** Begins with the background work of this node. */
@@ -136,6 +138,7 @@ export function createRelayParts(
   });
 
   function onGivenUp(uploadId: string, state: 'lost' | 'failed', error: Error): void {
+    relay.counters[state] += 1;
     logger.error({ err: error, uploadId, state }, 'an upload has ended without an object');
   }
 
@@ -162,5 +165,7 @@ export function createRelayParts(
     sweeper.start();
   }
 
-  return { relay, files, sweeper, runSweep, discards, canary, startJobs };
+  const operations = createOperations({ database, queue, catalog, kickDiscards: () => discards.kick() });
+
+  return { relay, files, sweeper, runSweep, operations, discards, canary, startJobs };
 }

@@ -53,6 +53,8 @@ export interface UploadsTable {
   /** What keeps a completion from its end, as its job has found it; null: nothing that would end the upload. */
   completion_trouble: CompletionTrouble | null;
   completion_trouble_since: NullableTimestamp;
+  /** When an operator has taken note of its end as lost or failed. */
+  acknowledged_at: NullableTimestamp;
 }
 
 /** missing: S3 has neither the multipart upload nor the object. refused: S3 has them, and says no to putting them together. */

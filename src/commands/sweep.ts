@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { loadConfig } from '../config.ts';
 import { createLogger } from '../observability/logger.ts';
 import type { FoundItem } from '../relay/deep-sweep-report.ts';
+import { interruption } from './interruption.ts';
 import { runCommand } from './run-command.ts';
 import { sweepWhereItBelongs } from './run-sweep.ts';
 import { readSweepArguments, SWEEP_USAGE } from './sweep-arguments.ts';
@@ -21,11 +22,4 @@ process.exitCode = await runCommand('sweep', SWEEP_USAGE, async () => {
 
 async function printFound(item: FoundItem): Promise<void> {
   if (!process.stdout.write(lineOf(item))) await once(process.stdout, 'drain');
-}
-
-/** The first signal ends the sweep where it is, the second the process. */
-function interruption(): AbortSignal {
-  const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-  return stop.signal;
 }

@@ -94,7 +94,7 @@ test('what it does not understand ends with 2 and says what it knows, before any
   assert.deepEqual([help.code, help.stderr], [0, '']);
   const nowhere = await runSweepCommand({ DATA_DIR: dataDir });
   assert.equal(nowhere.code, 1);
-  assert.match(nowhere.stderr, /^tus-relay sweep: there is nothing to sweep: the data folder .* does not exist\n$/);
+  assert.match(nowhere.stderr, /^tus-relay sweep: there is nothing to do: the data folder .* does not exist\n$/);
 });
 
 test('beside a running server, that server sweeps, and tells another catalog’s marker', async (t) => {

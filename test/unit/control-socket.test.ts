@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { findControlAddress } from '../../src/app/control-address.ts';
-import { askServerToSweep } from '../../src/app/control-client.ts';
+import { askServer } from '../../src/app/control-client.ts';
 import { openControlSocket } from '../../src/app/control-socket.ts';
+import type { JobsReport, Operations, UploadsReport } from '../../src/app/operations.ts';
 import type { RunSweep, SweepReport, SweepRequest } from '../../src/app/sweep-parts.ts';
 import type { FoundItem } from '../../src/relay/deep-sweep-report.ts';
 
@@ -16,7 +17,21 @@ const WISH: SweepRequest = { dryRun: true, deep: false, adopt: false, list: fals
 const COUNTS = { expired: 1, adopted: 6, completionsResumed: 2, removed: 3, rechecked: 4, purged: 5 };
 const never = new AbortController().signal;
 
+function askServerToSweep(
+  dataDir: string,
+  wish: SweepRequest,
+  signal: AbortSignal,
+  onFound?: (found: FoundItem) => Promise<void>,
+): Promise<SweepReport | null> {
+  return askServer<SweepReport, FoundItem>(dataDir, '/sweep', wish, signal, onFound);
+}
+
 const sweep: RunSweep = async (wish) => ({ request: wish, counts: COUNTS, deep: null, failures: [] });
+
+const operations: Operations = {
+  runUploads: async (request) => ({ uploads: [], changed: request.action === 'end' ? 1 : 0, problem: null }),
+  runJobs: async () => ({ jobs: [], changed: 2, problem: null }),
+};
 
 function makeDataDir(t: TestContext, name = 'd'): string {
   const parent = mkdtempSync(join(tmpdir(), 'tus-relay-socket-'));
@@ -27,7 +42,7 @@ function makeDataDir(t: TestContext, name = 'd'): string {
 }
 
 async function open(t: TestContext, dataDir: string, run: RunSweep = sweep) {
-  const socket = await openControlSocket({ dataDir, sweep: run });
+  const socket = await openControlSocket({ dataDir, sweep: run, operations });
   let closed = false;
   const close = async () => {
     if (closed) return;
@@ -87,6 +102,19 @@ async function settlesAt(look: () => number): Promise<number> {
   }
 }
 
+test('the server does with uploads and jobs what a command asks, and refuses what it does not understand', async (t) => {
+  const dataDir = makeDataDir(t);
+  await open(t, dataDir);
+  const uploadId = '11111111-1111-4111-8111-111111111111';
+  const ended = await askServer<UploadsReport>(dataDir, '/uploads', { action: 'end', uploadId }, never);
+  assert.equal(ended?.changed, 1);
+  const listed = await askServer<JobsReport>(dataDir, '/jobs', { action: 'list', queue: null, limit: 1 }, never);
+  assert.equal(listed?.changed, 2);
+  for (const wish of [{ action: 'end', uploadId: 'x' }, { action: 'explode', uploadId }, {}]) {
+    await assert.rejects(askServer(dataDir, '/uploads', wish, never), /does not understand the request/);
+  }
+});
+
 test('nobody but the server’s own user may enter', { skip: process.platform === 'win32' }, async (t) => {
   const dataDir = makeDataDir(t);
   await open(t, dataDir);
@@ -108,7 +136,7 @@ test('without a server there is nobody to ask, before the first start and after 
 /** Listens as a server does, and is killed. */
 const LISTENER = `
   import { openControlSocket } from ${JSON.stringify(new URL('../../src/app/control-socket.ts', import.meta.url).href)};
-  await openControlSocket({ dataDir: process.argv[1], sweep: async () => { throw new Error('not me'); } });
+  await openControlSocket({ dataDir: process.argv[1], sweep: async () => { throw new Error('not me'); }, operations: {} });
   process.stdout.write('listening');
 `;
 
@@ -169,7 +197,7 @@ test('closing does not wait for a sweep that is under way', async (t) => {
     return new Promise((_resolve, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
   });
   const asked = askServerToSweep(dataDir, WISH, never);
-  const refused = assert.rejects(asked, /the running server did not carry the sweep out/);
+  const refused = assert.rejects(asked, /the running server did not carry it out/);
   await begun.promise;
   await close();
   await refused;
@@ -206,6 +234,6 @@ test('what the server does not understand it does not do', async (t) => {
   assert.equal(sweeps, 0);
   await assert.rejects(
     askServerToSweep(dataDir, { ...WISH, dryRun: 1 as never }, never),
-    /did not carry the sweep out: this server does not understand the request/,
+    /did not carry it out: this server does not understand the request/,
   );
 });
