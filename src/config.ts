@@ -57,6 +57,8 @@ export interface Config {
   readonly bufferBytes: number;
   /** Absolute path. */
   readonly spillDir: string;
+  /** Most bytes of this process in it; null: what its disk leaves. */
+  readonly spillBytes: number | null;
   readonly uploadExpiresSecs: number;
   readonly completionRefusedSecs: number;
   readonly idleBodySecs: number;
@@ -206,6 +208,10 @@ export const variables = {
     z.string(),
     'Folder for what does not fit into `BUFFER_BYTES`; those files are never seen, and gone with the process. Unset: `spill` in `DATA_DIR`.',
   ),
+  SPILL_BYTES: optional(
+    byteCount(0, 1024 * 1024 * GIB),
+    'Most bytes in `SPILL_DIR`, divided among `WORKERS`. Unset: so much that a tenth of its disk, and 1 GiB at least, stays free.',
+  ),
   UPLOAD_EXPIRES_SECS: variable(
     wholeNumber(1, MAX_SECS),
     '86400',
@@ -327,6 +333,7 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
       workers: values.WORKERS,
       bufferBytes: Math.floor(values.BUFFER_BYTES / values.WORKERS),
       spillDir: resolve(values.SPILL_DIR ?? join(values.DATA_DIR, 'spill')),
+      spillBytes: values.SPILL_BYTES === undefined ? null : Math.floor(values.SPILL_BYTES / values.WORKERS),
       uploadExpiresSecs: values.UPLOAD_EXPIRES_SECS,
       completionRefusedSecs: values.COMPLETION_REFUSED_SECS,
       idleBodySecs: values.IDLE_BODY_SECS,

@@ -111,6 +111,7 @@ function addBufferMetrics(registry: Registry, figures: () => BudgetFigures): voi
     ['inFlightBytes', 'tus_relay_buffer_in_flight_bytes', 'Of the memory used: on its way to S3.'],
     ['reserveUsedBytes', 'tus_relay_buffer_reserve_used_bytes', 'Of the memory used: held by merges.'],
     ['spilledBytes', 'tus_relay_spill_bytes', 'Bytes in spill files now.'],
+    ['spillLimitBytes', 'tus_relay_spill_limit_bytes', 'What spill files of this process may have together.'],
     ['waiting', 'tus_relay_buffer_waiting', 'Part buffers that wait for memory now.'],
   ];
   for (const [field, name, help] of gauges) addReadGauge(registry, { name, help, read: () => figures()[field] });
@@ -120,6 +121,11 @@ function addBufferMetrics(registry: Registry, figures: () => BudgetFigures): voi
       'spillFailuresTotal',
       'tus_relay_spill_failures_total',
       'Writes to SPILL_DIR that failed; the bytes stayed in memory.',
+    ],
+    [
+      'spillRefusalsTotal',
+      'tus_relay_spill_refusals_total',
+      'Writes to SPILL_DIR that were not made, since its files had all that they may have.',
     ],
     ['waitsTotal', 'tus_relay_buffer_waits_total', 'Times that a part buffer had to wait for memory.'],
     ['flushesTotal', 'tus_relay_buffer_flushes_total', 'Buffers stored as tail segments to make room.'],

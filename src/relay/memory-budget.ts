@@ -71,7 +71,11 @@ export interface BudgetFigures {
   /** In spill files now. */
   spilledBytes: number;
   spilledTotalBytes: number;
+  /** What spill files may have together, as of the latest look at their disk. */
+  spillLimitBytes: number;
   spillFailuresTotal: number;
+  /** Writes that were not made because of the limit. */
+  spillRefusalsTotal: number;
   /** Buffers that wait for memory now. */
   waiting: number;
   waitsTotal: number;
@@ -153,7 +157,9 @@ export class MemoryBudget {
       reserveUsedBytes: this.#reserveUsed,
       spilledBytes: this.#spillStore.bytes,
       spilledTotalBytes: this.#spillStore.totalBytes,
+      spillLimitBytes: this.#spillStore.limitBytes ?? Number.POSITIVE_INFINITY,
       spillFailuresTotal: this.#spillStore.failures,
+      spillRefusalsTotal: this.#spillStore.refusals,
       waiting: this.#queue.size + this.#mergeQueue.size,
       waitsTotal: this.#waitsTotal,
       flushesTotal: this.#flushesTotal,

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { open, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder } from '../make-folder.ts';
+import { type DiskFigures, DiskRoom } from './disk-room.ts';
 
 const NAME_START = 'tus-relay-spill-';
 const STRAY_NAME = /^tus-relay-spill-[0-9a-f-]{36}$/;
@@ -20,14 +21,21 @@ export interface SpillHandle {
   close(): Promise<void>;
 }
 
-/** No more bytes for spill files: the cap is reached, or the cause says why. */
+/** The disk takes no more bytes, and does not say why. */
 export class SpillSpaceError extends Error {
-  override readonly name = 'SpillSpaceError';
+  override readonly name: string = 'SpillSpaceError';
+}
+
+/** Spill files have all that they may have: as good as a full disk, and no failure of it. */
+export class SpillLimitError extends SpillSpaceError {
+  override readonly name = 'SpillLimitError';
 }
 
 export interface SpillSettings {
-  /** null: only the disk is the limit. */
+  /** What all files together may have; null: what the disk leaves, see {@link DiskRoom}. */
   capBytes: number | null;
+  /** Looked at when there is no cap; left out: the disk is filled to its end. */
+  lookAtDisk?: () => Promise<DiskFigures>;
   /** Monotonic, in milliseconds. */
   now: () => number;
   /** Spilling failed: the buffer stays in memory. At most one call a second. */
@@ -62,17 +70,21 @@ async function unlinkIfThere(path: string): Promise<void> {
 export class SpillStore {
   readonly #openFile: () => Promise<SpillHandle>;
   readonly #settings: SpillSettings;
+  readonly #disk: DiskRoom | null;
   readonly #closing = new Set<Promise<void>>();
   #bytes = 0;
   #totalBytes = 0;
   #files = 0;
   #failures = 0;
+  #refusals = 0;
   #fullSinceMs: number | null = null;
   #onSpace: () => void = () => {};
 
   constructor(openFile: () => Promise<SpillHandle>, settings: SpillSettings) {
     this.#openFile = openFile;
     this.#settings = settings;
+    const { capBytes, lookAtDisk, now } = settings;
+    this.#disk = capBytes === null && lookAtDisk !== undefined ? new DiskRoom(lookAtDisk, now) : null;
   }
 
   /** Bytes in open files now. */
@@ -93,6 +105,16 @@ export class SpillStore {
     return this.#failures;
   }
 
+  /** Writes that were not made because the files have all that they may have. */
+  get refusals(): number {
+    return this.#refusals;
+  }
+
+  /** What all files together may have, as of the latest look at the disk; null: nothing limits them. */
+  get limitBytes(): number | null {
+    return this.#settings.capBytes ?? (this.#disk === null ? null : this.#bytes + this.#disk.bytes);
+  }
+
   /** Not full, as far as is known. */
   get hasRoom(): boolean {
     return this.#fullSinceMs === null || this.#settings.now() - this.#fullSinceMs >= RETRY_AFTER_MS;
@@ -110,28 +132,43 @@ export class SpillStore {
     return new SpillFile(handle, this);
   }
 
-  /** For SpillFile: counts bytes before they are written. @throws SpillSpaceError */
-  reserve(bytes: number): void {
+  /**
+   * For SpillFile: counts bytes before they are written; {@link written} or {@link unwritten} follow.
+   *
+   * @returns a promise only when the disk has to be looked at
+   * @throws SpillLimitError, also by rejecting
+   */
+  reserve(bytes: number): void | Promise<void> {
     const { capBytes } = this.#settings;
-    if (capBytes !== null && this.#bytes + bytes > capBytes) {
-      throw new SpillSpaceError(`spill folder: ${this.#bytes} bytes of ${capBytes} in use, ${bytes} more wanted`);
+    const fits = capBytes === null ? (this.#disk?.reserve(bytes) ?? true) : this.#bytes + bytes <= capBytes;
+    return typeof fits === 'boolean' ? this.#count(bytes, fits) : fits.then((it) => this.#count(bytes, it));
+  }
+
+  #count(bytes: number, fits: boolean): void {
+    if (!fits) {
+      throw new SpillLimitError(`spill files: ${this.#bytes} bytes of ${this.limitBytes} in use, ${bytes} more wanted`);
     }
     this.#bytes += bytes;
   }
 
-  unreserve(bytes: number): void {
-    this.#bytes -= bytes;
-  }
-
-  written(bytes: number): void {
+  /** @param reservedBytes of them: the file grew by these */
+  written(bytes: number, reservedBytes: number): void {
+    this.#disk?.written(reservedBytes);
     this.#totalBytes += bytes;
     this.#fullSinceMs = null;
+  }
+
+  /** @param isCounted the file is still there, and these bytes are not in it */
+  unwritten(reservedBytes: number, isCounted: boolean): void {
+    this.#disk?.written(reservedBytes);
+    if (isCounted) this.#bytes -= reservedBytes;
   }
 
   /** A buffer could not be spilled. */
   failed(error: unknown): void {
     const quiet = !this.hasRoom;
-    this.#failures += 1;
+    if (error instanceof SpillLimitError) this.#refusals += 1;
+    else this.#failures += 1;
     this.#fullSinceMs = this.#settings.now();
     if (!quiet) this.#settings.onFailure(error);
   }
@@ -170,22 +207,29 @@ export class SpillFile {
     this.#store = store;
   }
 
-  /** All of it or an error. @throws SpillSpaceError, ENOSPC and the like */
+  /** All of it or an error. @throws SpillLimitError, SpillSpaceError, ENOSPC and the like */
   async write(chunks: readonly Uint8Array[], bytes: number, position: number): Promise<void> {
     const growth = Math.max(0, position + bytes - this.#reserved);
-    this.#store.reserve(growth);
+    // At once: another write of this file may begin meanwhile.
     this.#reserved += growth;
+    if (growth > 0) {
+      try {
+        const reserved = this.#store.reserve(growth);
+        if (reserved !== undefined) await reserved;
+      } catch (error) {
+        this.#reserved -= growth;
+        throw error;
+      }
+    }
     try {
       await this.#writeAll(chunks, bytes, position);
     } catch (error) {
       // A closed file has given its reservation back as a whole.
-      if (!this.#closed) {
-        this.#reserved -= growth;
-        this.#store.unreserve(growth);
-      }
+      if (!this.#closed) this.#reserved -= growth;
+      this.#store.unwritten(growth, !this.#closed);
       throw error;
     }
-    this.#store.written(bytes);
+    this.#store.written(bytes, growth);
   }
 
   async #writeAll(chunks: readonly Uint8Array[], bytes: number, position: number): Promise<void> {

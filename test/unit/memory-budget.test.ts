@@ -148,7 +148,7 @@ test('what is being sent to S3 is waited for before anybody is flushed', async (
   const others = [openPart(budget), openPart(budget)];
   for (const other of others) await fill(other, 2 * MIB);
   const waits = others[0]?.append(Buffer.alloc(64 * KIB));
-  await budgetTried(budget, () => budget.spillStore.failures > 0);
+  await budgetTried(budget, () => budget.spillStore.refusals > 0);
   assert.equal(budget.figures.flushesTotal, 0);
   sent.release();
   assert.equal(await waits, true);
