@@ -110,6 +110,11 @@ function addBufferMetrics(registry: Registry, figures: () => BudgetFigures): voi
     ['usedBytes', 'tus_relay_buffer_used_bytes', 'Memory that part buffers, remembered tails and merges hold.'],
     ['inFlightBytes', 'tus_relay_buffer_in_flight_bytes', 'Of the memory used: on its way to S3.'],
     ['reserveUsedBytes', 'tus_relay_buffer_reserve_used_bytes', 'Of the memory used: held by merges.'],
+    [
+      'unreadBytes',
+      'tus_relay_buffer_unread_bytes',
+      'Beginnings of bodies that came with the headers and wait in memory.',
+    ],
     ['spilledBytes', 'tus_relay_spill_bytes', 'Bytes in spill files now.'],
     ['spillLimitBytes', 'tus_relay_spill_limit_bytes', 'What spill files of this process may have together.'],
     ['waiting', 'tus_relay_buffer_waiting', 'Part buffers that wait for memory now.'],

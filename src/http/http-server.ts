@@ -1,4 +1,4 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { StartError } from '../errors.ts';
 import { continueWhenRead } from './expect-continue.ts';
@@ -64,6 +64,10 @@ export async function listen(
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
+  server.prependListener('request', (request) => {
+    // Whoever takes the body resumes it. Until then it waits at its sender, not in our memory.
+    if (hasBody(request)) request.socket.pause();
+  });
   server.on('request', (_request, response) => {
     // `server.close()` ends the connections that are idle now; those that become so later are for us to end.
     // The log, the metrics and a pipeline each listen for its end; Node takes more than ten for a leak.
@@ -90,6 +94,10 @@ export async function listen(
       return inTime;
     },
   };
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
 function startListening(server: Server, host: string, port: number): Promise<void> {

@@ -16,6 +16,8 @@ import { UploadSizeExceededError } from './relay-errors.ts';
 import type { EndOfBytes, UploadLedger } from './upload-ledger.ts';
 import { type TailDependencies, UploadTail } from './upload-tail.ts';
 
+const NOTHING = Buffer.alloc(0);
+
 export interface AppendDependencies extends TailDependencies {
   end: EndOfBytes;
   /** More bytes than this no upload may have, whatever its length says. */
@@ -81,13 +83,11 @@ class Append {
   /** Reads the body to its end, handing every whole part on. */
   async take(): Promise<BodyEnd> {
     try {
-      for (let chunk = await this.#body.next(); chunk !== null; chunk = await this.#body.next()) {
-        // Where all is here but the end of the message, a segment would make an open upload that has all its bytes. The
-        // end is waited for: until then a byte too much may come.
-        const isWhole = this.#position === this.#ledger.upload.lengthBytes;
-        if (this.#buffer?.flushWanted && !isWhole) await this.#flush();
+      for (;;) {
+        await this.#roomForChunk();
+        const chunk = await this.#body.next();
+        if (chunk === null) break;
         await this.#takeChunk(chunk);
-        this.#body.free(chunk);
       }
       return this.#body.end ?? 'complete';
     } catch (error) {
@@ -97,6 +97,22 @@ class Append {
     }
   }
 
+  /** Nothing is read before there is room for it: then no chunk waits in memory that no budget counts. */
+  async #roomForChunk(): Promise<void> {
+    // When all is here but the end of the message, a segment would make an open upload that has all its bytes.
+    while (this.#position !== this.#ledger.upload.lengthBytes && this.#body.mayBringBytes) {
+      this.#buffer ??= this.#openBuffer();
+      if (this.#buffer.flushWanted) {
+        await this.#flush();
+        continue;
+      }
+      const ready = this.#buffer.readyToRead();
+      if (ready === true) return;
+      await ready;
+    }
+  }
+
+  /** The chunk is freed as soon as all of it is copied: what waits here for S3 or the catalog is not to hold it. */
   async #takeChunk(chunk: Buffer): Promise<void> {
     const { uploadId, partBytes, lengthBytes } = this.#ledger.upload;
     const { maxUploadBytes, maxParts } = this.#dependencies;
@@ -109,8 +125,25 @@ class Append {
       await this.#hold(taken);
       this.#position += taken.length;
       // The part that ends the upload waits for the end of the body: only then is it known that no byte is too much.
-      if (tailBytes(this.#position, partBytes) === 0 && this.#position !== lengthBytes) await this.#handOn();
+      if (tailBytes(this.#position, partBytes) > 0 || this.#position === lengthBytes) continue;
+      const full = this.#takeBuffer();
+      const number = wholeParts(this.#position, partBytes);
+      if (this.#holdNow(rest)) {
+        this.#position += rest.length;
+        rest = NOTHING;
+        this.#body.free(chunk);
+      }
+      await this.#handOn(full, number);
     }
+    this.#body.free(chunk);
+  }
+
+  /** @returns false when it is no part's beginning, or has to wait for room */
+  #holdNow(rest: Buffer): boolean {
+    if (rest.length === 0) return true;
+    if (rest.length >= this.#ledger.upload.partBytes) return false;
+    this.#buffer = this.#openBuffer();
+    return this.#buffer.appendNow(rest);
   }
 
   async #hold(bytes: Buffer): Promise<void> {
@@ -142,9 +175,9 @@ class Append {
     await this.#tail.store(buffer, false);
   }
 
-  async #handOn(): Promise<void> {
-    const part = await this.#tail.takeUp(this.#takeBuffer());
-    if (part !== null) await this.#uploader.add(wholeParts(this.#position, this.#ledger.upload.partBytes), part);
+  async #handOn(full: PartBuffer | null, number: number): Promise<void> {
+    const part = await this.#tail.takeUp(full);
+    if (part !== null) await this.#uploader.add(number, part);
   }
 
   /** The body is over: stores and commits what is left. */

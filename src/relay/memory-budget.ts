@@ -2,7 +2,8 @@
  * The memory that part buffers of the whole process share (V7). What they hold is counted as it is allocated, in whole
  * blocks; it never exceeds the capacity.
  *
- * Who finds it spent waits in one queue, first come first served, while the budget makes room in this order: remembered
+ * No connection is read from before there is room for what a read may bring. Who finds the budget spent waits in one
+ * queue, first come first served, while the budget makes room in this order: remembered
  * tails are dropped; buffers that will be needed last are spilled to files; what is being sent to S3 is waited for; and
  * when all that is not enough (the disk is full), the buffer that has gone longest without progress is asked to be
  * stored as a tail segment and released.
@@ -16,28 +17,37 @@ import { LARGEST_BLOCK_BYTES } from './chunk-list.ts';
 import { freeMemory } from './free-memory.ts';
 import type { SpillStore } from './spill-store.ts';
 import { chooseFlushVictim, chooseSpillVictim, type FillingBuffer, SPILLED_HELD_BYTES } from './spill-victims.ts';
+import { WaitingRoom } from './waiting-room.ts';
 
 /** A part larger than this share of the capacity goes to a file from its beginning. */
 const LARGEST_SHARE_IN_MEMORY = 1 / 4;
 
 /**
- * Kept back for what nobody can take the memory of beforehand: each client that waits for room has a chunk that was
- * read from its connection already, and the next one may be there too.
+ * Kept back for what nobody can take the memory of beforehand: the beginnings of bodies, which come along with the
+ * headers of their requests.
  */
 const UNREAD_SHARE = 1 / 8;
 
 /** So that a few sockets' chunks fit whatever the operator has asked for. */
 export const MIN_CAPACITY_BYTES = 4 * 1024 * 1024;
 
+/**
+ * What one read from a connection may need: Node reads 64 KiB at most, which may end one block and begin another, of
+ * the same part or of the next.
+ */
+const READ_ROOM_BYTES = 2 * LARGEST_BLOCK_BYTES;
+
 /** A merge that goes through a file needs one piece of it in memory. */
 const MIN_RESERVE_BYTES = 64 * 1024;
 
 /** What the budget asks of a part buffer. */
 export interface BudgetedBuffer extends FillingBuffer {
-  /** What it waits for; it is in the queue. */
-  readonly wantedBytes: number;
-  /** Its `wantedBytes` are its own now. */
+  /** What it waits for; it is in the queue. null: for its turn to read from its connection. */
+  readonly wantedBytes: number | null;
+  /** Its `wantedBytes` are its own now, or its connection may be read from. */
   granted(): void;
+  /** From this moment on nothing may be read from its connection, until it has waited again. */
+  stopReading(): void;
   /** Moves what it holds into a file, and gives all but SPILLED_HELD_BYTES back. Never rejects. */
   spill(): Promise<void>;
   /** Its owner is to store what it holds and to release it. It leaves the queue. */
@@ -68,6 +78,8 @@ export interface BudgetFigures {
   /** Of them: on their way to S3. */
   inFlightBytes: number;
   reserveUsedBytes: number;
+  /** Beginnings of bodies that came along with the headers and wait in memory; not among those that are used. */
+  unreadBytes: number;
   /** In spill files now. */
   spilledBytes: number;
   spilledTotalBytes: number;
@@ -84,6 +96,8 @@ export interface BudgetFigures {
 
 export class MemoryBudget {
   readonly capacityBytes: number;
+  /** For what comes in without having been asked for. */
+  readonly waitingRoom: WaitingRoom;
   readonly #reserveBytes: number;
   /** What everything but merges may hold. */
   readonly #limit: number;
@@ -91,6 +105,8 @@ export class MemoryBudget {
   readonly #now: () => number;
   readonly #filling = new Set<BudgetedBuffer>();
   readonly #queue = new Set<BudgetedBuffer>();
+  /** Those that may read from their connections. They hold no memory for it: see {@link mayRead}. */
+  readonly #readers = new Set<BudgetedBuffer>();
   readonly #mergeQueue = new Set<MergeWaiter>();
   #remembered: Reclaimable | null = null;
   readonly #freeBlocks: Buffer[] = [];
@@ -98,6 +114,8 @@ export class MemoryBudget {
   #reserveUsed = 0;
   #inFlight = 0;
   #waitingBytes = 0;
+  /** Room that those who were let in to read just now are likely to need. */
+  #promisedBytes = 0;
   /** What spills under way will give back. */
   #spillGain = 0;
   #progress = 0;
@@ -120,7 +138,9 @@ export class MemoryBudget {
       Math.max(partBytes, MIN_RESERVE_BYTES),
       Math.floor(capacityBytes * LARGEST_SHARE_IN_MEMORY),
     );
-    this.#limit = capacityBytes - this.#reserveBytes - Math.floor(capacityBytes * UNREAD_SHARE);
+    const unreadBytes = Math.floor(capacityBytes * UNREAD_SHARE);
+    this.waitingRoom = new WaitingRoom(unreadBytes, spillStore);
+    this.#limit = capacityBytes - this.#reserveBytes - unreadBytes;
     this.#spillStore = spillStore;
     this.#now = now;
     spillStore.onSpace = () => this.#relieve();
@@ -155,6 +175,7 @@ export class MemoryBudget {
       usedBytes: this.#used + this.#reserveUsed,
       inFlightBytes: this.#inFlight,
       reserveUsedBytes: this.#reserveUsed,
+      unreadBytes: this.waitingRoom.bytes,
       spilledBytes: this.#spillStore.bytes,
       spilledTotalBytes: this.#spillStore.totalBytes,
       spillLimitBytes: this.#spillStore.limitBytes ?? Number.POSITIVE_INFINITY,
@@ -176,24 +197,44 @@ export class MemoryBudget {
     return this.#queue.size > 0 || this.#mergeQueue.size > 0;
   }
 
-  /** The hot path: memory that is simply there. Never overtakes who waits. */
-  take(bytes: number): boolean {
-    if (this.#queue.size > 0 || !this.#fits(bytes)) return false;
-    this.#used += bytes;
-    this.#progress += 1;
+  /**
+   * May this buffer's connection be read from? Who may holds no memory for it, so that ten thousand silent clients cost
+   * nothing: one read after the other is made, and at the one which leaves too little room for another, all readers are
+   * stopped before the event loop goes on.
+   *
+   * @returns false: it has to {@link wait} for its turn
+   */
+  mayRead(buffer: BudgetedBuffer): boolean {
+    if (this.#readers.has(buffer)) return true;
+    if (this.#queue.size > 0 || !this.#hasReadRoom(0)) return false;
+    this.#readers.add(buffer);
     return true;
   }
 
-  /** As {@link take}, and drops remembered tails for it. */
-  takeReclaiming(bytes: number): boolean {
-    if (this.#queue.size > 0) return false;
-    this.#reclaimFor(bytes);
-    return this.take(bytes);
+  /** Memory for what a reader has read, or what somebody has who is no reader: the latter never overtakes who waits. */
+  take(bytes: number, buffer: BudgetedBuffer | null = null): boolean {
+    const isReader = buffer !== null && this.#readers.has(buffer);
+    if (this.#queue.size > 0 && !isReader) return false;
+    return this.takeNow(bytes);
   }
 
-  /** As {@link takeReclaiming}, for memory that is no block, whatever its size. */
+  /** For the rest of a chunk whose beginning was taken: the read that brought it was given room for both. */
+  takeNow(bytes: number): boolean {
+    this.#reclaimFor(bytes);
+    if (!this.#fits(bytes)) return false;
+    this.#use(bytes);
+    return true;
+  }
+
+  #use(bytes: number): void {
+    this.#used += bytes;
+    this.#progress += 1;
+    if (this.#readers.size > 0 && !this.#hasReadRoom(0)) this.#stopReaders();
+  }
+
+  /** As {@link take}, for memory that is no block, whatever its size. */
   takeUnpooled(bytes: number): boolean {
-    if (!this.takeReclaiming(bytes)) return false;
+    if (!this.take(bytes)) return false;
     // Of the size of a block, it was let in in place of a free one.
     if (this.#used + this.#freeBytes > this.#limit) this.#dropBlock();
     return true;
@@ -237,6 +278,7 @@ export class MemoryBudget {
 
   removeFilling(buffer: BudgetedBuffer): void {
     this.#filling.delete(buffer);
+    this.#readers.delete(buffer);
     this.stopWaiting(buffer);
   }
 
@@ -248,7 +290,7 @@ export class MemoryBudget {
   /** Puts a buffer at the end of the queue, with its `wantedBytes`. */
   wait(buffer: BudgetedBuffer): void {
     this.#queue.add(buffer);
-    this.#waitingBytes += buffer.wantedBytes;
+    this.#waitingBytes += wantedBytes(buffer);
     this.#waitsTotal += 1;
     this.#relieve();
   }
@@ -256,7 +298,7 @@ export class MemoryBudget {
   /** To be called before its `wantedBytes` change. */
   stopWaiting(buffer: BudgetedBuffer): void {
     if (!this.#queue.delete(buffer)) return;
-    this.#waitingBytes -= buffer.wantedBytes;
+    this.#waitingBytes -= wantedBytes(buffer);
     this.#relieve();
   }
 
@@ -264,6 +306,7 @@ export class MemoryBudget {
   startSpill(buffer: BudgetedBuffer): void {
     const gain = Math.max(0, buffer.heldBytes - SPILLED_HELD_BYTES);
     this.#spillGain += gain;
+    if (this.#readers.delete(buffer)) buffer.stopReading();
     // Its own failures are its own affair; there is nothing here that could reject.
     void buffer.spill().then(() => {
       this.#spillGain -= gain;
@@ -360,15 +403,48 @@ export class MemoryBudget {
 
   #grantQueue(): void {
     for (const buffer of this.#queue) {
-      const { wantedBytes } = buffer;
-      this.#reclaimFor(wantedBytes);
-      if (!this.#fits(wantedBytes)) return;
+      const bytes = buffer.wantedBytes;
+      if (bytes === null) {
+        if (!this.#hasReadRoom(this.#promisedBytes)) return;
+        this.#promise();
+        this.#readers.add(buffer);
+      } else {
+        this.#reclaimFor(bytes);
+        if (!this.#fits(bytes)) return;
+      }
       this.#queue.delete(buffer);
-      this.#waitingBytes -= wantedBytes;
-      this.#used += wantedBytes;
-      this.#progress += 1;
+      this.#waitingBytes -= bytes ?? READ_ROOM_BYTES;
+      if (bytes !== null) this.#use(bytes);
       buffer.granted();
     }
+  }
+
+  /**
+   * Readers are let in for as much as there is room, and when they have had the time to read, more of them: whoever is
+   * silent took none. So they are served in their order, and not all are stopped again for the sake of a few.
+   */
+  #promise(): void {
+    if (this.#promisedBytes === 0) setImmediate(() => setImmediate(() => this.#forgetPromises()));
+    this.#promisedBytes += READ_ROOM_BYTES;
+  }
+
+  #forgetPromises(): void {
+    this.#promisedBytes = 0;
+    if (this.#queue.size > 0) this.#relieve();
+  }
+
+  /** Drops remembered tails for it, if need be. Free blocks are as good as free memory. */
+  #hasReadRoom(promisedBytes: number): boolean {
+    while (this.#used + promisedBytes + READ_ROOM_BYTES > this.#limit) {
+      if (this.#remembered?.reclaim() !== true) return false;
+    }
+    return true;
+  }
+
+  #stopReaders(): void {
+    const readers = [...this.#readers];
+    this.#readers.clear();
+    for (const buffer of readers) buffer.stopReading();
   }
 
   #spillForQueue(): void {
@@ -386,7 +462,7 @@ export class MemoryBudget {
     for (let head = this.#head(); head !== null; head = this.#head()) {
       let coming = this.#limit - this.#used + this.#spillGain + this.#inFlight;
       for (const buffer of this.#filling) if (buffer.flushWanted) coming += buffer.heldBytes;
-      if (head.wantedBytes <= coming) return;
+      if (wantedBytes(head) <= coming) return;
       const victim = chooseFlushVictim(this.#filling);
       if (victim === null) return;
       this.#flushesTotal += 1;
@@ -398,6 +474,10 @@ export class MemoryBudget {
     for (const buffer of this.#queue) return buffer;
     return null;
   }
+}
+
+function wantedBytes(buffer: BudgetedBuffer): number {
+  return buffer.wantedBytes ?? READ_ROOM_BYTES;
 }
 
 function once(release: () => void): MergeGrant {

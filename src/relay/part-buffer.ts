@@ -18,8 +18,9 @@ export class BufferClosedError extends Error {
 
 type Phase = 'memory' | 'spilling' | 'file' | 'sealed' | 'released';
 
-interface WaitingChunk {
-  readonly chunk: Uint8Array;
+interface Waiter {
+  /** null: the chunk is still to be read. */
+  readonly chunk: Uint8Array | null;
   readonly resolve: (held: boolean) => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -39,7 +40,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   readonly expectedBytes: number;
   readonly openedAtMs: number;
   readonly #budget: MemoryBudget;
-  readonly #onFlushWanted: () => void;
+  readonly #onInterrupt: () => void;
   readonly #signal: AbortSignal | undefined;
   #phase: Phase = 'memory';
   /** Goes to a file as soon as it is worth it, pressure or not. */
@@ -56,21 +57,23 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   #windowBytes = 0;
   /** Set while something is being written; never rejects. */
   #writing: Promise<void> | null = null;
-  #waiting: WaitingChunk | null = null;
-  #wantedBytes = 0;
+  #waiting: Waiter | null = null;
+  #wantedBytes: number | null = 0;
 
   /**
    * @param expectedBytes what it will hold when it is full: the rest of the part, or of the upload when that is less.
    *   More than a quarter of the memory goes to a file
-   * @param onFlushWanted its owner, who is not waiting in {@link append}, is to store what it holds and to release it
-   * @param signal a chunk that waits for room gives up when it aborts
+   * @param onInterrupt its owner, who is not waiting here, is to read nothing any more from this moment on, to look
+   *   whether {@link flushWanted} is set (then it stores what this holds and releases it), else whether it is
+   *   {@link readyToRead}
+   * @param signal who waits here gives up when it aborts
    */
-  constructor(budget: MemoryBudget, expectedBytes: number, onFlushWanted: () => void, signal?: AbortSignal) {
+  constructor(budget: MemoryBudget, expectedBytes: number, onInterrupt: () => void, signal?: AbortSignal) {
     this.expectedBytes = expectedBytes;
     this.openedAtMs = budget.nowMs;
     this.#budget = budget;
     this.#memory = new ChunkList(budget);
-    this.#onFlushWanted = onFlushWanted;
+    this.#onInterrupt = onInterrupt;
     this.#signal = signal;
     this.#eager = budget.alwaysSpills(expectedBytes);
     this.#lastProgress = budget.progress;
@@ -89,7 +92,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     return this.#lastProgress;
   }
 
-  get wantedBytes(): number {
+  get wantedBytes(): number | null {
     return this.#wantedBytes;
   }
 
@@ -106,6 +109,48 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   }
 
   /**
+   * Is there room for what one read from the connection may bring? To be asked right before each read, so that no chunk
+   * has to wait in {@link append}; not while a call of that is under way.
+   *
+   * @returns true until {@link append}, or until the owner is interrupted. A promise: ask again after it, unless a
+   *   flush is wanted
+   * @throws as {@link append}
+   */
+  readyToRead(): true | Promise<unknown> {
+    this.#assertOpen();
+    if (this.#flushWanted) return Promise.resolve();
+    if (this.#phase === 'memory') {
+      if (this.#budget.mayRead(this)) return true;
+    } else if (this.#phase === 'file' && this.#fitsWindow(LARGEST_BLOCK_BYTES)) return true;
+    const ready = this.#wait(null);
+    // Unless it was given up at once.
+    if (this.#waiting !== null) {
+      if (this.#phase === 'memory') this.#queueUp(null);
+      else this.#startWriting();
+    }
+    return ready;
+  }
+
+  #assertOpen(): void {
+    if (this.#phase === 'sealed' || this.#phase === 'released') throw new BufferClosedError(`it is ${this.#phase}`);
+    if (this.#waiting !== null) throw new Error('another chunk is still waiting');
+  }
+
+  /**
+   * For the rest of a chunk that has ended the part before this one.
+   *
+   * @returns false: there is no room for it at this moment, and nothing was done
+   */
+  appendNow(chunk: Uint8Array): boolean {
+    this.#assertOpen();
+    if (this.#phase !== 'memory' || this.#flushWanted) return false;
+    const charge = this.#chargeFor(chunk);
+    if (charge > 0 && !this.#budget.takeNow(charge)) return false;
+    this.#keep(chunk, charge);
+    return true;
+  }
+
+  /**
    * Copies a chunk; only one call at a time. While it waits the chunk stays as it is, and is counted nowhere.
    *
    * @returns true: it is held, and the caller's memory is its own again. false: it is not, nor any of it: the caller
@@ -115,8 +160,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
    *   then still be on its way into a file
    */
   append(chunk: Uint8Array): true | Promise<boolean> {
-    if (this.#phase === 'sealed' || this.#phase === 'released') throw new BufferClosedError(`it is ${this.#phase}`);
-    if (this.#waiting !== null) throw new Error('another chunk is still waiting');
+    this.#assertOpen();
     if (chunk.length === 0) return true;
     if (this.#flushWanted) return Promise.resolve(false);
     if (this.#phase === 'file') return this.#appendToFile(chunk);
@@ -130,13 +174,13 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
 
   #keepIfRoom(chunk: Uint8Array): boolean {
     const charge = this.#chargeFor(chunk);
-    if (charge > 0 && !this.#budget.takeReclaiming(charge)) return false;
+    if (charge > 0 && !this.#budget.take(charge, this)) return false;
     this.#keep(chunk, charge);
     return true;
   }
 
-  #queueUp(chunk: Uint8Array): void {
-    this.#wantedBytes = this.#chargeFor(chunk);
+  #queueUp(chunk: Uint8Array | null): void {
+    this.#wantedBytes = chunk === null ? null : this.#chargeFor(chunk);
     this.#budget.wait(this);
   }
 
@@ -157,7 +201,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     if (this.#eager && this.#heldBytes >= MIN_SPILL_BYTES && this.#phase === 'memory') this.#budget.startSpill(this);
   }
 
-  #wait(chunk: Uint8Array): Promise<boolean> {
+  #wait(chunk: Uint8Array | null): Promise<boolean> {
     const { promise, resolve, reject } = Promise.withResolvers<boolean>();
     const signal = this.#signal;
     if (signal === undefined) {
@@ -190,8 +234,14 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   /** The budget: what it waits for is its own now. */
   granted(): void {
     if (this.#waiting === null) throw new Error('granted memory that it did not wait for');
-    this.#keep(this.#waiting.chunk, this.#wantedBytes);
+    const { chunk } = this.#waiting;
+    if (chunk !== null) this.#keep(chunk, this.#wantedBytes ?? 0);
     this.#endWait(true);
+  }
+
+  /** The budget: there is no room any more for what a read may bring. */
+  stopReading(): void {
+    if (this.#waiting === null) this.#onInterrupt();
   }
 
   /** The budget: its owner is to store and release it. */
@@ -199,7 +249,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     this.#flushWanted = true;
     this.#budget.stopWaiting(this);
     if (this.#waiting !== null) this.#endWait(false);
-    else this.#onFlushWanted();
+    else this.#onInterrupt();
   }
 
   /** The budget: moves what is in memory into the file. Never rejects. */
@@ -233,7 +283,8 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     const freed = this.#heldBytes - SPILLED_HELD_BYTES;
     this.#heldBytes = SPILLED_HELD_BYTES;
     this.#budget.give(freed, this.#memory.giveSpare(SPILLED_BLOCKS));
-    if (this.#waiting !== null) this.#startWriting();
+    if (this.#waiting?.chunk === null) this.#endWait(true);
+    else if (this.#waiting !== null) this.#startWriting();
   }
 
   async #openFile(): Promise<SpillFile> {
@@ -242,7 +293,7 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   }
 
   #appendToFile(chunk: Uint8Array): true | Promise<boolean> {
-    if (this.#windowBytes + this.#memory.chargeFor(chunk.length) > WINDOW_BYTES) {
+    if (!this.#fitsWindow(chunk.length)) {
       const held = this.#wait(chunk);
       this.#startWriting();
       return held;
@@ -252,6 +303,10 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
     this.#lastProgress = this.#budget.progress;
     this.#startWriting();
     return true;
+  }
+
+  #fitsWindow(bytes: number): boolean {
+    return this.#windowBytes + this.#memory.chargeFor(bytes) <= WINDOW_BYTES;
   }
 
   #startWriting(): void {
@@ -269,14 +324,19 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   async #writeWindow(): Promise<void> {
     while (this.#phase === 'file' && this.#isWorthWriting()) {
       const waiting = this.#waiting;
-      if (waiting !== null) this.#windowBytes += this.#memory.cut();
+      if (waiting?.chunk === null && this.#fitsWindow(LARGEST_BLOCK_BYTES)) {
+        this.#endWait(true);
+        continue;
+      }
+      const more = waiting?.chunk ?? null;
+      if (more !== null) this.#windowBytes += this.#memory.cut();
       const { chunks } = this.#memory;
       const chunkCount = chunks.length;
       const windowBytes = this.#windowBytes;
       const bytes = totalBytes(chunks);
-      const batch = waiting === null ? [...chunks] : [...chunks, waiting.chunk];
+      const batch = more === null ? [...chunks] : [...chunks, more];
       try {
-        await (this.#file as SpillFile).write(batch, bytes + (waiting?.chunk.length ?? 0), this.#fileBytes);
+        await (this.#file as SpillFile).write(batch, bytes + (more?.length ?? 0), this.#fileBytes);
       } catch (error) {
         this.#writing = null;
         this.#spillFailed(error);
@@ -288,9 +348,11 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
       this.#fileBytes += bytes;
       // Given up meanwhile: then its bytes lie behind the end of ours, and are written over.
       if (waiting === null || waiting !== this.#waiting) continue;
-      this.#fileBytes += waiting.chunk.length;
-      this.#bytes += waiting.chunk.length;
-      this.#lastProgress = this.#budget.progress;
+      if (more !== null) {
+        this.#fileBytes += more.length;
+        this.#bytes += more.length;
+        this.#lastProgress = this.#budget.progress;
+      }
       this.#endWait(true);
     }
     this.#writing = null;
@@ -300,11 +362,17 @@ export class PartBuffer implements HeldPayload, BudgetedBuffer {
   #spillFailed(error: unknown): void {
     this.#budget.spillStore.failed(error);
     if (this.#phase !== 'spilling' && this.#phase !== 'file') return;
+    const wasFile = this.#phase === 'file';
     this.#phase = 'memory';
     this.#eager = false;
     const waiting = this.#waiting;
-    if (waiting === null) return;
-    if (this.#keepIfRoom(waiting.chunk)) this.#endWait(true);
+    if (waiting === null) {
+      // It reads because there was room in the window.
+      if (wasFile) this.#onInterrupt();
+      return;
+    }
+    // Who wants to read asks again.
+    if (waiting.chunk === null || this.#keepIfRoom(waiting.chunk)) this.#endWait(true);
     else this.#queueUp(waiting.chunk);
   }
 

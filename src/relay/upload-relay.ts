@@ -3,6 +3,7 @@
  * the lock); what is true is the catalog's.
  */
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { Database } from '../catalog/database.ts';
 import type { NewUpload, UploadCatalogPort } from '../catalog/upload-catalog.ts';
 import { type UploadRecord, WRITER_SILENCE_SECS } from '../catalog/upload-record.ts';
@@ -10,11 +11,12 @@ import { UploadLockedError, type WriterCalls } from '../locks/upload-locker.ts';
 import type { EventBus } from '../pipeline/event-bus.ts';
 import type { ObjectStorage } from '../s3/object-storage.ts';
 import { type AppendResult, appendToUpload } from './append-upload.ts';
-import { type BodyEnd, BodyReader, type BodySource, hasBytes } from './body-reader.ts';
+import { type BodyEnd, BodyReader, hasBytes, type RequestBody } from './body-reader.ts';
 import { endUnreachable, goOnAfter } from './broken-creation.ts';
 import type { Clock } from './clock.ts';
 import type { UploadCompleter } from './complete-upload.ts';
 import type { DiscardWorker } from './discard-worker.ts';
+import { EarlyBytes } from './early-bytes.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { freshObjectKey } from './object-key.ts';
@@ -83,18 +85,6 @@ export interface RelayDependencies {
   calls: WriterCalls | null;
 }
 
-export interface RequestBody {
-  source: BodySource;
-  /** Content-Length; null when the request has none. */
-  declaredBytes: number | null;
-  /** Reading ends when it aborts; what has arrived is stored all the same. */
-  stop: AbortSignal;
-  /** Aborts when the client's connection is gone. */
-  gone?: AbortSignal;
-  /** Aborts when the process is to end soon. */
-  ending?: AbortSignal;
-}
-
 export interface CreateRequest {
   /** A uuid; made here when left out. */
   uploadId?: string;
@@ -147,6 +137,13 @@ export class UploadRelay {
   constructor(settings: RelaySettings, dependencies: RelayDependencies) {
     this.settings = settings;
     this.#dependencies = dependencies;
+  }
+
+  /**
+   * Stops what a request's connection brings before anything is waited for. To be disposed of when the request is over.
+   */
+  receive(request: IncomingMessage): EarlyBytes {
+    return new EarlyBytes(request, this.#dependencies.budget.waitingRoom);
   }
 
   /**
@@ -314,7 +311,7 @@ export class UploadRelay {
       await ledger.letGo();
       throw new UploadSizeExceededError(claimed.uploadId, lengthBytes);
     }
-    using reader = new BodyReader(body.source, this.settings.idleBodyMs, body.stop);
+    using reader = new BodyReader(body.source, this.settings.idleBodyMs, body.stop, body.early ?? null);
     let countedBytes = offsetBytes;
     let appended: AppendResult;
     const heartbeat = new Heartbeat(ledger, { isLockShared, uploadExpiresSecs: this.settings.uploadExpiresSecs });

@@ -32,11 +32,12 @@ export async function createUpload(
   const metadata = readHeader(headers['upload-metadata']);
   parseUploadMetadata(metadata);
   const hasBody = headers['content-type'] === OFFSET_CONTENT_TYPE;
+  using early = hasBody ? relay.receive(request) : null;
   const { upload, offsetBytes, failure } = await relay.create({
     owner: 'public',
     lengthBytes: readLength(request),
     metadata,
-    body: hasBody ? requestBody(request, running) : null,
+    body: early === null ? null : requestBody(request, running, early),
     stop: running.stopSignal,
   });
   if (failure !== null) onBodyFailure(failure, upload.uploadId);

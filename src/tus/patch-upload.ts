@@ -26,6 +26,7 @@ export async function patchUpload(
   const offsetBytes = readByteCount(request, 'upload-offset');
   if (offsetBytes === null) throw new TusProtocolError('invalid_offset', 400, 'Upload-Offset is needed');
   const declaredLengthBytes = readByteCount(request, 'upload-length');
+  using early = relay.receive(request);
   const release = await locker.acquire({
     uploadId,
     patient: true,
@@ -37,7 +38,7 @@ export async function patchUpload(
       uploadId,
       offsetBytes,
       declaredLengthBytes,
-      body: requestBody(request, running),
+      body: requestBody(request, running, early),
     });
     if (upload.state !== 'finished') {
       if (bodyEnd === 'stopped') throw running.stopSignal.reason;

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { DatabaseUnavailableError } from '../../src/catalog/database-errors.ts';
+import type { RequestBody } from '../../src/relay/body-reader.ts';
 import {
   UploadCompletingError,
   UploadGoneError,
@@ -13,7 +14,6 @@ import {
   WriterFencedError,
 } from '../../src/relay/relay-errors.ts';
 import { MemorySpentError } from '../../src/relay/tail.ts';
-import type { RequestBody } from '../../src/relay/upload-relay.ts';
 import { S3Error } from '../../src/s3/s3-errors.ts';
 import { startDevS3Process } from '../support/dev-s3-process.ts';
 import { startServerProcess } from '../support/server-process.ts';

@@ -2,9 +2,8 @@
 import { EventEmitter } from 'node:events';
 import { DatabaseUnavailableError } from '../../src/catalog/database-errors.ts';
 import { RelayError } from '../../src/errors.ts';
-import type { BodySource } from '../../src/relay/body-reader.ts';
+import type { BodySource, RequestBody } from '../../src/relay/body-reader.ts';
 import { UploadGoneError, UploadNotFoundError } from '../../src/relay/relay-errors.ts';
-import type { RequestBody } from '../../src/relay/upload-relay.ts';
 import type { History } from './history.ts';
 import type { Scheduler } from './scheduler.ts';
 import { ConnectionLostError, messageOf, type SimulatedNode } from './simulated-node.ts';

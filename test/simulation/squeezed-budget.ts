@@ -31,8 +31,8 @@ export class SqueezedBudget extends MemoryBudget {
     super.removeFilling(buffer);
   }
 
-  override take(bytes: number): boolean {
-    const taken = super.take(bytes);
+  override take(bytes: number, buffer: BudgetedBuffer | null = null): boolean {
+    const taken = super.take(bytes, buffer);
     if (taken && this.#random.chance(FLUSH_CHANCE)) queueMicrotask(() => this.#flushOne());
     return taken;
   }
