@@ -18,6 +18,8 @@ export interface Round extends Usage {
   /** Medians of the first and the last ten PATCHes; null where an upload has fewer than twenty. */
   readonly firstPatchesMs: number | null;
   readonly lastPatchesMs: number | null;
+  /** Resident memory before, of clients that wait; null: the scenario has none. */
+  readonly idleBytes: number | null;
 }
 
 /** @returns null for no values */
@@ -40,7 +42,18 @@ export function cpuPerUnit(outcome: Outcome | undefined): number | null {
   const cpuSecs = medianOf(outcome, (round) => round.cpuSecs);
   if (cpuSecs === null) return null;
   if (load.kind === 'heads') return (cpuSecs * 1000) / load.requests;
+  if (load.kind === 'waiting') return (cpuSecs * 1000) / load.clients;
   return unit === 'GiB' ? (cpuSecs * 2 ** 30) / (load.uploads * load.bytes) : (cpuSecs * 1000) / load.uploads;
+}
+
+/** Memory above what an idle server has and above its budget, for each client that waits. */
+export function bytesPerWaitingClient(outcome: Outcome | undefined): number | null {
+  if (outcome === undefined) return null;
+  const { load, bufferBytes } = outcome.scenario;
+  if (load.kind !== 'waiting') return null;
+  return medianOf(outcome, ({ peakBytes, idleBytes }) =>
+    idleBytes === null ? null : (peakBytes - idleBytes - (bufferBytes ?? 0)) / load.clients,
+  );
 }
 
 export function requestsPerUnit(outcome: Outcome | undefined): number | null {

@@ -1,7 +1,7 @@
 /** The outcome as Markdown. */
 import { cpus } from 'node:os';
 import type { Options } from './options.ts';
-import { cpuPerUnit, medianOf, type Outcome, type Round, requestsPerUnit } from './outcome.ts';
+import { bytesPerWaitingClient, cpuPerUnit, medianOf, type Outcome, type Round, requestsPerUnit } from './outcome.ts';
 import { MIB, type Scenario } from './scenarios.ts';
 import { judge } from './targets.ts';
 
@@ -44,6 +44,9 @@ function scenarioTable(scenario: Scenario, all: readonly Outcome[]): string {
     'disk MiB',
     'S3 requests',
     'PATCH first/last ms',
+    ...(scenario.load.kind === 'waiting'
+      ? ['budget MiB', 'open sockets', 'peak above idle MiB', 'beyond the budget, KiB each']
+      : []),
   ];
   const rows = outcomes.map((outcome) => {
     if (outcome.problem !== null)
@@ -72,9 +75,23 @@ function scenarioTable(scenario: Scenario, all: readonly Outcome[]): string {
         value((round) => round.firstPatchesMs),
         value((round) => round.lastPatchesMs),
       ),
+      ...waitingCells(outcome),
     ];
   });
   return `## ${scenario.title} (${scenario.name})\n\n${table(header, rows)}`;
+}
+
+function waitingCells(outcome: Outcome): string[] {
+  const { load, bufferBytes } = outcome.scenario;
+  if (load.kind !== 'waiting') return [];
+  const aboveIdle = medianOf(outcome, ({ peakBytes, idleBytes }) => peakBytes - (idleBytes ?? 0));
+  const each = bytesPerWaitingClient(outcome);
+  return [
+    number((bufferBytes ?? 0) / MIB, 0),
+    String(load.clients),
+    number(aboveIdle === null ? null : aboveIdle / MIB, 0),
+    number(each === null ? null : each / 1024, 0),
+  ];
 }
 
 function targetTable(outcomes: readonly Outcome[], options: Options): string {

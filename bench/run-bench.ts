@@ -2,6 +2,7 @@ import type { Load } from './load/load.ts';
 import { LoadProcess } from './load/load-process.ts';
 import { Pattern } from './load/pattern.ts';
 import { CountingProxy } from './measure/counting-proxy.ts';
+import { residentBytesOf } from './measure/process-tree.ts';
 import { measureUsage } from './measure/usage.ts';
 import { verifyStored } from './measure/verify.ts';
 import type { Options } from './options.ts';
@@ -49,8 +50,11 @@ export async function* runBench(
 ): AsyncGenerator<Outcome[]> {
   const runner = new Runner(bench, await prepareAll(bench, kinds));
   // A quick run has no time to start everything anew for each scenario.
-  const groups = bench.options.quick ? [list] : list.map((scenario) => [scenario]);
-  for (const group of groups) yield await runner.run(group);
+  const [waiting, others] = [list.filter(isWaiting), list.filter((scenario) => !isWaiting(scenario))];
+  const groups = bench.options.quick
+    ? [others, ...waiting.map((scenario) => [scenario])]
+    : list.map((scenario) => [scenario]);
+  for (const group of groups) if (group.length > 0) yield await runner.run(group);
 }
 
 async function prepareAll({ postgres, say }: Bench, kinds: readonly ServerKind[]): Promise<Prepared[]> {
@@ -85,9 +89,12 @@ class Runner {
   async run(group: readonly Scenario[]): Promise<Outcome[]> {
     const outcomes: Outcome[] = [];
     const bufferBytes = group.length === 1 ? (group[0]?.bufferBytes ?? null) : null;
-    const timed = await this.#startAll(bufferBytes, false);
+    const waits = group.some(isWaiting);
+    const timed = await this.#startAll(bufferBytes, waits);
     for (const scenario of group) outcomes.push(...(await this.#timeAll(scenario, timed)));
     await Promise.all(timed.map(endSession));
+    // They end nothing, so there is nothing to count.
+    if (waits) return outcomes;
     const counted = await this.#startAll(bufferBytes, true);
     for (const scenario of group) {
       for (const session of counted) {
@@ -140,7 +147,10 @@ class Runner {
     return outcomes;
   }
 
-  async #time(load: Load, { server, bucket }: Session): Promise<Round> {
+  async #time(load: Load, { server, bucket, proxy }: Session): Promise<Round> {
+    const isWaiting = load.kind === 'waiting';
+    if (isWaiting) proxy?.hold();
+    const idleBytes = isWaiting ? residentBytesOf(server.pid) : null;
     const { result, usage } = await measureUsage(server.pid, server.databasePid, () =>
       this.#load.run(load, server.endpoint),
     );
@@ -148,6 +158,7 @@ class Runner {
     const hasEdges = load.kind === 'uploads' && load.uploads === 1 && result.latenciesMs.length >= 2 * EDGE_PATCHES;
     return {
       ...usage,
+      idleBytes,
       firstPatchesMs: hasEdges ? median(result.latenciesMs.slice(0, EDGE_PATCHES)) : null,
       lastPatchesMs: hasEdges ? median(result.latenciesMs.slice(-EDGE_PATCHES)) : null,
     };
@@ -155,6 +166,7 @@ class Runner {
 
   async #count(session: Session, outcome: Outcome): Promise<void> {
     const { counted } = outcome.scenario;
+    if (counted.kind === 'waiting') return;
     try {
       if (counted.kind === 'uploads') {
         const counts = await this.#requestsOf(counted, session);
@@ -186,6 +198,10 @@ class Runner {
       `${outcome.scenario.name}: ${session.kind.name} failed: ${session.problem}\n${session.server.lastLines().join('\n')}`,
     );
   }
+}
+
+function isWaiting({ load }: Scenario): boolean {
+  return load.kind === 'waiting';
 }
 
 async function endSession({ server, bucket, proxy }: Session): Promise<void> {

@@ -1,4 +1,4 @@
-import type { HeadLoad, Load, UploadLoad } from './load/load.ts';
+import type { HeadLoad, Load, UploadLoad, WaitingLoad } from './load/load.ts';
 
 export interface Scenario {
   /** What `--scenario` takes. */
@@ -10,7 +10,7 @@ export interface Scenario {
   /** Done once through the counting proxy; as many requests for each upload as in {@link load}. */
   readonly counted: Load;
   /** What CPU time is told for. */
-  readonly unit: 'GiB' | 'upload' | 'HEAD';
+  readonly unit: 'GiB' | 'upload' | 'HEAD' | 'client';
   /** null: as many as the run asks for. */
   readonly rounds: number | null;
   /** Budget for part buffers that our server is given; null: its default. */
@@ -33,6 +33,8 @@ export function scenarios(quick: boolean): Scenario[] {
     heads(scaled(2000, 100)),
     slowClients('slow-300', scaled(300, 20), scaled(12, 1)),
     slowClients('slow-1000', scaled(1000, 50), scaled(6, 1)),
+    waitingClients('waiting-1000', scaled(1000, 50)),
+    waitingClients('waiting-3000', scaled(3000, 100)),
   ];
 }
 
@@ -96,6 +98,21 @@ function slowClients(name: string, clients: number, mib: number): Scenario {
     unit: 'GiB',
     rounds: 1,
     bufferBytes: 128 * MIB,
+  };
+}
+
+/** The smallest budget that can be set: what is not counted by it shows best. */
+function waitingClients(name: string, clients: number): Scenario {
+  const load: WaitingLoad = { kind: 'waiting', clients, bytes: 64 * MIB };
+  return {
+    name,
+    title: `${clients} clients that wait, since S3 takes nothing`,
+    load,
+    warmUp: uploads({ uploads: 200, bytes: 64 * KIB, patchBytes: 64 * KIB, concurrency: 16 }),
+    counted: load,
+    unit: 'client',
+    rounds: 1,
+    bufferBytes: 16 * MIB,
   };
 }
 

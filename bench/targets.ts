@@ -1,5 +1,5 @@
 /** What the product has promised to reach, beside what was measured. */
-import { cpuPerUnit, medianOf, type Outcome, requestsPerUnit } from './outcome.ts';
+import { bytesPerWaitingClient, cpuPerUnit, medianOf, type Outcome, requestsPerUnit } from './outcome.ts';
 import { MIB } from './scenarios.ts';
 
 export interface Verdict {
@@ -58,6 +58,12 @@ const TARGETS: readonly Target[] = [
   { figure: 'local disk, MiB, one PATCH', scenario: 'one-patch', measure: diskMib, atMost: 0 },
   { figure: 'peak memory, MiB, 300 slow clients', scenario: 'slow-300', measure: peakMib, atMost: 350 },
   {
+    figure: 'memory beyond the budget, KiB for each of 3,000 waiting clients',
+    scenario: 'waiting-3000',
+    measure: kibPerWaitingClient,
+    atMost: 64,
+  },
+  {
     figure: 'last ten PATCHes against the first, 64',
     scenario: '8-mib-patches',
     measure: lastAgainstFirst,
@@ -96,6 +102,11 @@ function diskMib(outcome: Outcome | undefined): number | null {
 
 function peakMib(outcome: Outcome | undefined): number | null {
   return medianOf(outcome, ({ peakBytes }) => peakBytes / MIB);
+}
+
+function kibPerWaitingClient(outcome: Outcome | undefined): number | null {
+  const bytes = bytesPerWaitingClient(outcome);
+  return bytes === null ? null : bytes / 1024;
 }
 
 function lastAgainstFirst(outcome: Outcome | undefined): number | null {

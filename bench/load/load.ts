@@ -1,6 +1,6 @@
 /** What the load generator is told to do, and what it says afterwards. Both cross a process boundary as JSON. */
 
-export type Load = UploadLoad | HeadLoad;
+export type Load = UploadLoad | HeadLoad | WaitingLoad;
 
 export interface UploadLoad {
   readonly kind: 'uploads';
@@ -19,6 +19,14 @@ export interface HeadLoad {
   readonly kind: 'heads';
   readonly requests: number;
   readonly concurrency: number;
+}
+
+/** Clients that each send one PATCH as far as their sockets let them, and then stay. S3 is to take nothing meanwhile. */
+export interface WaitingLoad {
+  readonly kind: 'waiting';
+  readonly clients: number;
+  /** Of each upload. */
+  readonly bytes: number;
 }
 
 export interface LoadResult {

@@ -1,6 +1,7 @@
 import type { HeadLoad, Load, LoadResult, SentUpload, UploadLoad } from './load.ts';
 import { type Pattern, positionOfUpload } from './pattern.ts';
 import { type Body, TusClient } from './tus-client.ts';
+import { runWaiting } from './waiting-clients.ts';
 
 /** A HEAD is asked of an upload that is half way: the offset is something that the server must know. */
 const HEAD_UPLOAD_BYTES = 1024 * 1024;
@@ -8,6 +9,7 @@ const HEAD_OFFSET = 64 * 1024;
 
 /** @param endpoint of tus, absolute */
 export async function runLoad(load: Load, endpoint: string, pattern: Pattern): Promise<LoadResult> {
+  if (load.kind === 'waiting') return runWaiting(load, endpoint, pattern);
   const client = new TusClient(endpoint, pattern, load.concurrency);
   try {
     return load.kind === 'heads' ? await runHeads(load, client) : await runUploads(load, client);

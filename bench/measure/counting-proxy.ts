@@ -18,6 +18,7 @@ export class CountingProxy {
   readonly #target: URL;
   readonly #counts = new Map<string, number>();
   #running = 0;
+  #isHolding = false;
   #lastMs = performance.now();
 
   private constructor(server: Server, target: URL) {
@@ -31,6 +32,11 @@ export class CountingProxy {
     const server = createServer({ requestTimeout: 0 }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     return new CountingProxy(server, new URL(targetEndpoint));
+  }
+
+  /** From now on nothing is taken, and nothing answered. */
+  hold(): void {
+    this.#isHolding = true;
   }
 
   reset(): void {
@@ -53,6 +59,7 @@ export class CountingProxy {
     const { method = '', url = '', headers } = incoming;
     const name = operationNameOf(method, url, headers['x-amz-copy-source'] !== undefined);
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
+    if (this.#isHolding) return;
     this.#running++;
     try {
       const outgoing = request({
