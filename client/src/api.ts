@@ -25,6 +25,21 @@ export interface FilePage {
   files: StoredFile[];
   /** Cursor of the page after this one; null: this is the last. */
   next: string | null;
+  /** null on every page but the first. */
+  total: FileTotal | null;
+}
+
+export interface FileTotal {
+  count: number;
+  /** There may be more: the server counts no further. */
+  atLeast: boolean;
+}
+
+/** What of the list is wanted. */
+export interface FileView {
+  sort: 'newest' | 'name' | 'size';
+  /** Words that the name has to contain; '': every file. */
+  query: string;
 }
 
 export interface ServerConfig {
@@ -49,10 +64,18 @@ export function readConfig(): Promise<ServerConfig> {
   return readJson<ServerConfig>('/api/config');
 }
 
-/** One page, newest first. @param limit 1 to {@link MAX_PAGE} */
-export function listFiles(limit: number, cursor: string | null): Promise<FilePage> {
-  const query = new URLSearchParams({ limit: String(limit), ...(cursor === null ? {} : { cursor }) });
-  return readJson<FilePage>(`/api/files?${query}`);
+/** One page. @param limit 1 to {@link MAX_PAGE} */
+export function listFiles(limit: number, cursor: string | null, { sort, query }: FileView): Promise<FilePage> {
+  const parameters = new URLSearchParams({ limit: String(limit) });
+  if (cursor !== null) parameters.set('cursor', cursor);
+  if (sort !== 'newest') parameters.set('sort', sort);
+  if (query !== '') parameters.set('q', query);
+  return readJson<FilePage>(`/api/files?${parameters}`);
+}
+
+/** Where the server itself gives the bytes, also where a CDN does it for others. */
+export function contentPath(fileId: string): string {
+  return `/api/files/${encodeURIComponent(fileId)}/content`;
 }
 
 /** Resolves as well when the file is gone already: that is what was wanted. */

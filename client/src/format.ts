@@ -51,9 +51,13 @@ export function nameOf(file: Pick<StoredFile, 'name'>): string {
   return file.name ?? 'Untitled file';
 }
 
-/** The type to go by: what the bytes say, else what the client said. Without parameters; '' when nobody knows. */
+/**
+ * The type to go by: what the bytes say, else what the client said. Without parameters; '' when nobody knows. The word
+ * of a client that calls something a picture, or a film, is worth nothing when its bytes are none.
+ */
 export function typeOf(file: Pick<StoredFile, 'contentType' | 'detectedType'>): string {
-  return ((file.detectedType ?? file.contentType ?? '').split(';', 1)[0] ?? '').trim().toLowerCase();
+  const told = /^(image\/(?!svg)|video\/)/.test(file.contentType ?? '') ? '' : file.contentType;
+  return ((file.detectedType ?? told ?? '').split(';', 1)[0] ?? '').trim().toLowerCase();
 }
 
 export type TypeFamily = 'image' | 'video' | 'audio' | 'archive' | 'document' | 'text' | 'other';

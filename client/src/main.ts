@@ -2,6 +2,8 @@ import '@fontsource-variable/instrument-sans/wght.css';
 import './styles/theme.css';
 import './styles/page.css';
 import './styles/files.css';
+import './styles/file-tools.css';
+import './styles/preview.css';
 import './styles/uppy.css';
 import './styles/uploads.css';
 import { announceIn } from './announcer.ts';
@@ -9,8 +11,8 @@ import { listFiles, readConfig, type ServerConfig } from './api.ts';
 import { Arrivals } from './arrivals.ts';
 import { connectionBadge } from './connection-badge.ts';
 import { byId } from './dom.ts';
-import { FileList } from './file-list.ts';
-import { FileStore } from './file-store.ts';
+import { FileList } from './files/file-list.ts';
+import { FileStore } from './files/file-store.ts';
 import { nameOf } from './format.ts';
 import { LiveEvents } from './live-events.ts';
 import { openUploadPanel, type UploadPanel } from './upload-panel.ts';
@@ -22,7 +24,7 @@ const announce = announceIn(byId('announcer'));
 const arrivals = new Arrivals(byId('arrivals'));
 const showConnection = connectionBadge(byId('connection'), byId('connection-text'), announce);
 const store = new FileStore(listFiles, () => list.draw());
-const list = new FileList(byId('file-list'), byId('files-heading'), store, announce);
+const list = new FileList(byId('file-list'), byId('files-heading'), byId('files-count'), store, announce);
 let panel: UploadPanel | null = null;
 
 const live = new LiveEvents('/api/events', {

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openBrowser, openPage } from '../support/browser.ts';
 import { startGateProxy } from './support/gate-proxy.ts';
-import { announcement, eventually, rowOf, SOON_MS, sidewaysPhoto } from './support/page-actions.ts';
-import { type PageServer, startPageServer } from './support/page-server.ts';
+import { announcement, eventually, rowOf, SOON_MS, shownNames, sidewaysPhoto } from './support/page-actions.ts';
+import { startPageServer } from './support/page-server.ts';
+import { storeFile } from './support/store-file.ts';
 
 test('a file is deleted by keyboard alone, and the focus stays in the list', async (t) => {
   const server = await startPageServer(t);
-  for (const name of ['old.txt', 'middle.txt', 'new.txt']) await store(server, name, 'x');
+  for (const name of ['old.txt', 'middle.txt', 'new.txt']) await storeFile(server, name, 'x');
   const { page, record } = await openPage(await openBrowser(t), server.url);
   const focused = page.locator(':focus');
   await rowOf(page, 'middle.txt').getByRole('button', { name: 'Delete middle.txt' }).focus();
@@ -38,9 +39,9 @@ test('a file is deleted by keyboard alone, and the focus stays in the list', asy
 test('more files than fit a page are read page by page, newest first', async (t) => {
   const server = await startPageServer(t);
   const names = Array.from({ length: 65 }, (_, index) => `file-${String(index).padStart(2, '0')}.txt`);
-  for (const name of names) await store(server, name, name);
+  for (const name of names) await storeFile(server, name, name);
   const { page, record } = await openPage(await openBrowser(t), server.url);
-  const shown = () => page.locator('.file-name').allInnerTexts();
+  const shown = () => shownNames(page);
   await page.locator('.file').first().waitFor();
   assert.deepEqual(await shown(), names.toReversed().slice(0, 30));
 
@@ -58,7 +59,7 @@ test('more files than fit a page are read page by page, newest first', async (t)
 
 test('what happened while the connection was lost is in the list when it is back', async (t) => {
   const server = await startPageServer(t);
-  const gone = await store(server, 'will-go.txt', 'x');
+  const gone = await storeFile(server, 'will-go.txt', 'x');
   const proxy = await startGateProxy(t, server.port);
   const { page } = await openPage(await openBrowser(t), proxy.url);
   await rowOf(page, 'will-go.txt').waitFor({ timeout: SOON_MS });
@@ -66,7 +67,7 @@ test('what happened while the connection was lost is in the list when it is back
 
   await proxy.cut();
   await page.locator('#connection[data-state="reconnecting"]').waitFor({ timeout: SOON_MS });
-  await store(server, 'came.txt', 'x');
+  await storeFile(server, 'came.txt', 'x');
   assert.equal((await fetch(`${server.url}/api/files/${gone}`, { method: 'DELETE' })).status, 204);
   await proxy.open();
   await page.locator('#connection[data-state="live"]').waitFor({ timeout: SOON_MS });
@@ -83,7 +84,7 @@ test('a picture that the lost connection kept back is there when it is back', as
   await page.locator('#connection[data-state="live"]').waitFor({ timeout: SOON_MS });
   const refused = page.waitForEvent('requestfailed', (request) => request.url().endsWith('/thumb/128'));
   const photo = await sidewaysPhoto('photo.jpg');
-  await store(server, photo.name, photo.buffer, photo.mimeType);
+  await storeFile(server, photo.name, photo.buffer, photo.mimeType);
   await refused;
   await rowOf(page, 'photo.jpg').locator('.file-tile').waitFor({ timeout: SOON_MS });
 
@@ -96,7 +97,7 @@ test('a picture that the lost connection kept back is there when it is back', as
 
 test('a list that cannot be read says so, and can be tried again', async (t) => {
   const server = await startPageServer(t);
-  await store(server, 'there.txt', 'x');
+  await storeFile(server, 'there.txt', 'x');
   const context = await openBrowser(t);
   await context.route('**/api/files?*', (route) => route.fulfill({ status: 503, body: '' }));
   const { page } = await openPage(context, server.url);
@@ -110,25 +111,8 @@ test('a list that cannot be read says so, and can be tried again', async (t) => 
 test('a broken image is kept, and its row says what is wrong', async (t) => {
   const server = await startPageServer(t);
   const jpegHead = Buffer.from('ffd8ffe000104a46494600010100000100010000', 'hex');
-  await store(server, 'broken.jpg', Buffer.concat([jpegHead, Buffer.alloc(500, 7)]), 'image/jpeg');
+  await storeFile(server, 'broken.jpg', Buffer.concat([jpegHead, Buffer.alloc(500, 7)]), 'image/jpeg');
   const { page } = await openPage(await openBrowser(t), server.url);
   await rowOf(page, 'broken.jpg').locator('.file-problem').waitFor({ timeout: SOON_MS });
   assert.equal(await rowOf(page, 'broken.jpg').locator('img').count(), 0);
 });
-
-/** Uploads a file past the page. @returns its id */
-async function store(server: PageServer, name: string, content: string | Buffer, type = 'text/plain'): Promise<string> {
-  const metadata = Object.entries({ filename: name, filetype: type });
-  const answer = await fetch(`${server.url}/files`, {
-    method: 'POST',
-    headers: {
-      'Tus-Resumable': '1.0.0',
-      'Upload-Length': String(Buffer.byteLength(content)),
-      'Upload-Metadata': metadata.map(([key, value]) => `${key} ${Buffer.from(value).toString('base64')}`).join(','),
-      'Content-Type': 'application/offset+octet-stream',
-    },
-    body: content,
-  });
-  assert.equal(answer.status, 201, await answer.text());
-  return answer.headers.get('location')?.split('/').at(-1) ?? '';
-}

@@ -4,8 +4,20 @@ import type { Locator, Page } from 'playwright-core';
 /** Smaller is hard to hit with a finger, and a fault by WCAG 2.2 (2.5.8). CSS pixels. */
 const LEAST_TARGET_PX = 24;
 
-/** Where it begins on the page, in CSS pixels. */
-export async function topOf(locator: Locator): Promise<number> {
+/** Where it begins on the page, however far that is scrolled, in CSS pixels. */
+export function topOf(locator: Locator): Promise<number> {
+  return locator.evaluate((element) => {
+    const { scrollY } = globalThis as unknown as { scrollY: number };
+    return (element as unknown as Boxed).getBoundingClientRect().top + scrollY;
+  });
+}
+
+interface Boxed {
+  getBoundingClientRect(): { top: number };
+}
+
+/** Where it begins in the window. */
+export async function topInSight(locator: Locator): Promise<number> {
   const box = await locator.boundingBox();
   assert.ok(box !== null, 'it is shown');
   return box.y;

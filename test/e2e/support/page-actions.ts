@@ -23,6 +23,15 @@ export function rowOf(page: Page, fileName: string): Locator {
   return page.locator('.file').filter({ has: page.getByRole('heading', { name: fileName, exact: true }) });
 }
 
+/** Names of the files in the list, from top to bottom. */
+export function shownNames(page: Page): Promise<string[]> {
+  return page.locator('.file-name').evaluateAll((names) => names.map((name) => (name as unknown as Titled).title));
+}
+
+interface Titled {
+  title: string;
+}
+
 /** The card of an upload that is under way, held, or could not be. */
 export function cardOf(page: Page, fileName: string): Locator {
   return page.locator('.card').filter({ has: page.getByTitle(fileName, { exact: true }) });

@@ -1,5 +1,5 @@
-import type { StoredFile } from './api.ts';
-import { typeOf } from './format.ts';
+import type { StoredFile } from '../api.ts';
+import { typeOf } from '../format.ts';
 
 /** Types that the server makes thumbnails of. */
 const PREVIEWED_TYPES = new Set([
