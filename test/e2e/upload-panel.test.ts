@@ -96,16 +96,15 @@ test('an upload that is held after a reload can be cancelled too, on the server 
 });
 
 test('the list stays where it is while uploads come, ask, pause and go', async (t) => {
-  const { proxy, page } = await openSlowPage(t);
+  const { page } = await openSlowPage(t);
   await chooseFiles(page, blob('there.bin', 10));
-  const row = rowOf(page, 'there.bin');
-  await row.waitFor({ timeout: SOON_MS });
+  await rowOf(page, 'there.bin').waitFor({ timeout: SOON_MS });
   await cardOf(page, 'there.bin').waitFor({ state: 'detached', timeout: SOON_MS });
+  const row = rowOf(page, 'there.bin');
   const top = await topOf(row);
-  const held = proxy.holdAfter(MIB);
+  await slowDown(page, 100_000);
   const names = ['one.bin', 'two.bin', 'three.bin', 'four.bin'];
-  await chooseFiles(page, ...names.map((name) => blob(name, 5 * MIB)));
-  await held;
+  await chooseFiles(page, ...names.map((name) => blob(name, 9 * MIB)));
   await cardOf(page, 'four.bin').waitFor();
   assert.equal(await topOf(row), top, 'uploading');
   await page.getByRole('button', { name: 'Pause all' }).click();
@@ -193,6 +192,14 @@ async function openSlowPage(t: TestContext, options: BrowserOptions = {}) {
   const { page, record } = await openPage(await openBrowser(t, options), proxy.url);
   await page.locator('#connection[data-state="live"]').waitFor({ timeout: SOON_MS });
   return { server, proxy, page, record };
+}
+
+/** @param bytesPerSec what leaves the browser, of all its uploads together */
+async function slowDown(page: Page, bytesPerSec: number): Promise<void> {
+  const session = await page.context().newCDPSession(page);
+  const wishes = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: bytesPerSec };
+  await session.send('Network.enable');
+  await session.send('Network.emulateNetworkConditions', wishes);
 }
 
 async function isGone(serverUrl: string, address: string): Promise<boolean> {

@@ -79,9 +79,11 @@ export class FileRow {
     const tile = this.#tile.draw(this.#file);
     const source = previewOf(this.#file);
     if (source === null) return tile;
+    // What is to be read on a button belongs into its name: who speaks to the page says what is there.
+    const letters = tile.textContent === '' ? '' : `, ${tile.textContent}`;
     const button = el(
       'button',
-      { type: 'button', class: 'file-preview', 'aria-label': `Preview ${nameOf(this.#file)}` },
+      { type: 'button', class: 'file-preview', 'aria-label': `Preview ${nameOf(this.#file)}${letters}` },
       tile,
       source.kind === 'image' ? null : el('span', { class: 'file-play' }, icon(ICONS.play)),
     );
