@@ -26,7 +26,7 @@ restoreSuite('Postgres', async (t) => {
     await promisify(execFile)('sh', ['-euc', commands], { env, cwd: folder.path });
   };
   return {
-    env: { DATA_DIR: `${folder.path}/data`, DATABASE_URL: databaseUrl },
+    env: { DATA_DIR: `${folder.path}/data`, DATABASE_URL: databaseUrl, S3_BUCKET: 'embedded' },
     backUp: () => run(documentedCommands('pg_dump')),
     restore: () => run(documentedCommands('pg_restore')),
     withCatalog: async (work) => {

@@ -48,6 +48,8 @@ export function restoreSuite(kind: string, open: (t: TestContext) => Promise<Res
     await server.start();
     const before = await store(server, patternBytes(1_000), 'before.bin');
     const deleted = await store(server, patternBytes(2_000), 'deleted.bin');
+    // A server that has been running for a while has written its marker.
+    assert.equal((await runSweepCommand(env, '--deep')).code, 0);
     await server.stop();
     await database.backUp();
 
