@@ -8,7 +8,7 @@ import { openCatalog } from './app/open-catalog.ts';
 import { openMemory } from './app/open-memory.ts';
 import { openShared } from './app/open-shared.ts';
 import { openStorage } from './app/open-storage.ts';
-import { createRelayParts, type RelayParts, SWEEP_TIMING, type SweepTiming } from './app/relay-parts.ts';
+import { createRelayParts, type RelayParts, type SweepTiming, sweepTiming } from './app/relay-parts.ts';
 import { lockDataDir } from './catalog/data-dir-lock.ts';
 import type { Config, S3Credentials, Secrets } from './config.ts';
 import { RelayError } from './errors.ts';
@@ -62,16 +62,17 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** What a server is opened with. Tests put wrappers around the two stores, and do not wait half an hour for a recheck. */
+/** What a server is opened with. Tests put wrappers around the two stores, and do not wait an hour for a recheck. */
 export interface Parts {
   openStorage: typeof openStorage;
   openCatalog: typeof openCatalog;
-  timing: SweepTiming;
+  /** Left out: as configured. */
+  timing?: SweepTiming;
   /** What `/metrics` tells; left out: what this process alone has to tell. */
   shareMetrics?: (registry: Registry) => MetricsText;
 }
 
-export const realParts: Parts = { openStorage, openCatalog, timing: SWEEP_TIMING };
+export const realParts: Parts = { openStorage, openCatalog };
 
 /** @throws StartError, UnavailableError: one sentence for the operator each; nothing is left open then */
 export async function startServer(
@@ -99,7 +100,7 @@ export async function startServer(
   const parts = createRelayParts(
     config,
     { ...{ database, queue, budget, maker, locker, logger, storage }, events: bus },
-    from.timing,
+    from.timing ?? sweepTiming(config),
   );
   const downloads = new Downloads(storage, config.maxDownloads);
   addNodeMetrics(metrics.registry, { budget, locker, database, downloads, uploads: parts.relay.counters });

@@ -61,6 +61,7 @@ export interface Config {
   readonly spillBytes: number | null;
   readonly uploadExpiresSecs: number;
   readonly completionRefusedSecs: number;
+  readonly discardRecheckSecs: number;
   readonly idleBodySecs: number;
   /** Of this process, each worker's own. */
   readonly maxDownloads: number;
@@ -107,6 +108,8 @@ export interface S3Credentials {
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const MAX_SECS = 366 * 86_400;
+/** A minute since the last look, 30 minutes of a signature that was dated 15 minutes ahead, and 10 of the call; and more. */
+const MIN_RECHECK_SECS = 3_000;
 /** For each process: room for a part, and for a merge beside it. */
 const MIN_BUFFER_BYTES = 16 * MIB;
 
@@ -222,6 +225,11 @@ export const variables = {
     '86400',
     'An upload whose parts S3 refuses to put together, at every try and for so long, is given up: its client begins anew.',
   ),
+  DISCARD_RECHECK_SECS: variable(
+    wholeNumber(MIN_RECHECK_SECS, MAX_SECS),
+    String(MIN_RECHECK_SECS),
+    'What was removed from the bucket is looked at once more after this, where a late request could have brought it back. At least 3000: longer than S3 accepts a signed request, on clocks that are as far off as it allows, plus the longest call.',
+  ),
   IDLE_BODY_SECS: variable(
     wholeNumber(1, 86_400),
     '30',
@@ -336,6 +344,7 @@ function assemble(values: Values): { config: Config; secrets: Secrets } {
       spillBytes: values.SPILL_BYTES === undefined ? null : Math.floor(values.SPILL_BYTES / values.WORKERS),
       uploadExpiresSecs: values.UPLOAD_EXPIRES_SECS,
       completionRefusedSecs: values.COMPLETION_REFUSED_SECS,
+      discardRecheckSecs: values.DISCARD_RECHECK_SECS,
       idleBodySecs: values.IDLE_BODY_SECS,
       maxDownloads: values.MAX_DOWNLOADS,
       maxEventReaders: values.MAX_EVENT_READERS,

@@ -42,8 +42,12 @@ export interface SweepTiming {
   everyMs: number;
 }
 
-/** A signed request is accepted for 15 minutes, and a call takes 10 at most. */
-export const SWEEP_TIMING: SweepTiming = { discardRecheckSecs: 1_800, everyMs: 30_000 };
+const SWEEP_EVERY_MS = 30_000;
+
+export function sweepTiming({ discardRecheckSecs }: Pick<Config, 'discardRecheckSecs'>): SweepTiming {
+  return { discardRecheckSecs, everyMs: SWEEP_EVERY_MS };
+}
+
 const COMPLETIONS_AT_A_TIME = 4;
 /** Small images: decoding takes memory, and a core. */
 const THUMBNAILS_AT_A_TIME = 2;

@@ -85,7 +85,7 @@ export class FileCatalog {
    */
   constructor(database: Database, options: { discardRecheckSecs?: number; searchedFiles?: number } = {}) {
     this.#database = database;
-    this.#recheckSecs = options.discardRecheckSecs ?? 1_800;
+    this.#recheckSecs = options.discardRecheckSecs ?? 3_000;
     this.#searchedFiles = options.searchedFiles ?? SEARCHED_FILES;
   }
 

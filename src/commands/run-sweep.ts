@@ -6,7 +6,7 @@ import { askServer } from '../app/control-client.ts';
 import { openCatalog } from '../app/open-catalog.ts';
 import { openEvents } from '../app/open-shared.ts';
 import { openStorage } from '../app/open-storage.ts';
-import { SWEEP_TIMING } from '../app/relay-parts.ts';
+import { sweepTiming } from '../app/relay-parts.ts';
 import { createStorageEvidence } from '../app/storage-evidence.ts';
 import { createSweepParts, type SweepReport, type SweepRequest } from '../app/sweep-parts.ts';
 import type { DataDirLock } from '../catalog/data-dir-lock.ts';
@@ -54,7 +54,7 @@ async function sweepHere(
   if (!request.dryRun) await queue.start();
   // Whoever watches a server's page is told of what this process ends.
   const events = openEvents(secrets.databaseUrl, logger, opened);
-  const { discardRecheckSecs, everyMs } = SWEEP_TIMING;
+  const { discardRecheckSecs, everyMs } = sweepTiming(config);
   const shared = { database, storage: s3.storage, keyPrefix: config.s3KeyPrefix, logger };
   const evidence = createStorageEvidence(shared);
   const discards = new DiscardWorker(new DiscardCatalog(database), s3.storage, evidence.canary, (error) =>

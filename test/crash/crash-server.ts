@@ -1,6 +1,6 @@
 /**
  * The server of the crash tests: the real one, put together by the real composition root, whose two stores count what is
- * done to them and end the process at the step that the test names. It does not wait half an hour before it looks again
+ * done to them and end the process at the step that the test names. It does not wait most of an hour before it looks again
  * at what it removed, and answers questions about its catalog, which only it can open when it is embedded.
  */
 import { flushCompileCache } from 'node:module';

@@ -323,6 +323,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'this.sinceLookMs < 0',
   },
   {
+    name: 'a machine that slept takes the time for none',
+    file: 'src/relay/clock.ts',
+    find: 'if (leapMs >= SLEPT_MS) sleptMs += leapMs;',
+    replace: 'void sleptMs;',
+  },
+  {
     name: 'what S3 did not delete is taken for deleted',
     file: 'src/relay/discard-worker.ts',
     find: 'const failed = new Set(failedKeys);',

@@ -2,7 +2,7 @@
 import type { Claim, NewUpload } from '../../src/catalog/upload-catalog.ts';
 import type { UploadRecord } from '../../src/catalog/upload-record.ts';
 import { fileOf } from '../../src/pipeline/finish.ts';
-import type { Clock } from '../../src/relay/clock.ts';
+import { type Clock, wakefulNow } from '../../src/relay/clock.ts';
 import { UploadCompleter } from '../../src/relay/complete-upload.ts';
 import { type CompletionJobDependencies, enqueueCompletion, runCompletionJob } from '../../src/relay/completion-job.ts';
 import { DiscardWorker } from '../../src/relay/discard-worker.ts';
@@ -27,7 +27,7 @@ import { IDLE_TRANSACTION_MS, SimulatedGate } from './simulated-gate.ts';
 import { type SimulatedBucket, SimulatedS3 } from './simulated-s3.ts';
 import { SqueezedBudget } from './squeezed-budget.ts';
 
-const DISCARD_RECHECK_SECS = 1_800;
+const DISCARD_RECHECK_SECS = 3_000;
 /** More than a run needs: what happens when memory is spent has tests of its own. */
 const BUFFER_BYTES = 16 * 1024 * 1024;
 
@@ -50,6 +50,11 @@ export class SimulatedNode implements SimulatedProcess {
   isAlive = true;
   pausedUntilMs = 0;
   abandonTransaction: (() => void) | null = null;
+  /** Of the naps before the present one. */
+  #sleptMs = 0;
+  /** When the machine was suspended the last time; null: it was only the process that stood still. */
+  #sleepsFromMs: number | null = null;
+  #wallBehindMs = 0;
   readonly relay: UploadRelay;
   readonly canary: StorageCanary;
   readonly #sweeper: Sweeper;
@@ -71,7 +76,10 @@ export class SimulatedNode implements SimulatedProcess {
     const storage = new SimulatedS3(bucket, scheduler, this, faults);
     const queue = new MemoryJobQueue(database);
     const clock: Clock = {
-      now: () => scheduler.nowMs,
+      now: wakefulNow(
+        () => this.#monotonicMs(),
+        () => scheduler.nowMs - this.#wallBehindMs,
+      ),
       sleep: (ms, signal) => this.#sleep(ms, signal),
       alarm: (ms, ring) => {
         const task = scheduler.add({ label: 'alarm', atMs: scheduler.nowMs + ms, owner: this, run: ring });
@@ -173,10 +181,22 @@ export class SimulatedNode implements SimulatedProcess {
     this.#killed.reject(new ConnectionLostError(`${this.name} is gone`));
   }
 
+  /** The process stands still; of a machine that is suspended, so does its monotonic clock. */
   pause(ms: number): void {
-    this.pausedUntilMs = this.#scheduler.nowMs + ms;
+    const { nowMs, random } = this.#scheduler;
+    this.#sleptMs = nowMs - this.#monotonicMs();
+    this.pausedUntilMs = nowMs + ms;
+    this.#sleepsFromMs = random.chance(0.5) ? nowMs : null;
+    // Somebody sets the clock of a machine that is awake.
+    if (this.#sleepsFromMs === null && random.chance(0.3)) this.#wallBehindMs += random.anyMagnitude(100, 2 * ms);
     // The database does not wait for ever for a silent client that holds rows.
     if (ms > IDLE_TRANSACTION_MS || this.#scheduler.random.chance(0.5)) this.abandonTransaction?.();
+  }
+
+  #monotonicMs(): number {
+    const { nowMs } = this.#scheduler;
+    const asleepMs = this.#sleepsFromMs === null ? 0 : Math.min(nowMs, this.pausedUntilMs) - this.#sleepsFromMs;
+    return nowMs - this.#sleptMs - asleepMs;
   }
 
   #sleep(ms: number, signal?: AbortSignal): Promise<void> {

@@ -147,6 +147,12 @@ test('a service, or a way to reach it, with the embedded S3 is a mistake', () =>
   );
 });
 
+test('leftovers are not looked at again before a late request can be no more', () => {
+  assert.equal(loadConfig({}).config.discardRecheckSecs, 3_000);
+  assert.equal(loadConfig({ DISCARD_RECHECK_SECS: '7200' }).config.discardRecheckSecs, 7_200);
+  assert.match(problemsOf({ DISCARD_RECHECK_SECS: '2999' }).join(), /^DISCARD_RECHECK_SECS: expected .* from 3000 /);
+});
+
 test('Postgres without Redis can be used, and the operator is told what that means', () => {
   assert.match(loadConfig(SHARED).warnings.join(), /^REDIS_URL is not set: nodes wait .* through Postgres/);
   assert.deepEqual(loadConfig({ ...SHARED, REDIS_URL: 'redis://redis:6379' }).warnings, []);

@@ -20,6 +20,9 @@ export const PART_BYTES = 5 * MIB;
 /** A deep sweep's; it stays as long as the deployment. */
 const MARKER = 'uploads/.tus-relay-catalog';
 
+/** A multipart upload that the nodes keep, to see what the service removes. */
+const CANARY = 'uploads/.tus-relay-canary-';
+
 const FILES_AT_ONCE = 8;
 
 export interface PairWishes {
@@ -136,7 +139,7 @@ export class NodePair {
       rows.map(async ({ key }) => ((await this.storage.listMultipartUploads(key)).length === 0 ? [] : [String(key)])),
     );
     const { uploads } = await this.storage.listMultipartUploadsUnder('');
-    return [...listed.flat(), ...uploads.map(({ key }) => key)];
+    return [...listed.flat(), ...uploads.map(({ key }) => key).filter((key) => !key.startsWith(CANARY))];
   }
 }
 

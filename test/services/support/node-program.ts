@@ -1,6 +1,6 @@
 /**
  * A node of the tests of many nodes: the real server, put together by the real composition root. Its sweeper turns often
- * and looks again soon at what it has removed, so that a test sees in seconds what takes half an hour otherwise.
+ * and looks again soon at what it has removed, so that a test sees in seconds what takes most of an hour otherwise.
  */
 import { realParts, startServer } from '../../../src/app.ts';
 import { loadConfig } from '../../../src/config.ts';
