@@ -17,6 +17,9 @@ const EMBEDDED_REGION = 'us-east-1';
 /** Calls to S3 at one time, of all uploads of a node; more wait for a connection. Downloads have their own. */
 const MAX_S3_CONNECTIONS = 256;
 
+/** What S3's clock may be ahead or behind without a word. */
+const TOLD_OFFSET_MS = 60_000;
+
 type ExternalTarget = Extract<S3Target, { kind: 'external' }>;
 
 export interface OpenedStorage {
@@ -84,6 +87,7 @@ async function openExternal(
   const opened = connect({ ...externalSettings(target, credentials), maxDownloadSockets: maxDownloads });
   try {
     await waitForBucket(opened.storage.client, bucketToCheck(opened.settings), startWaitSecs * 1_000);
+    warnOfClock(opened.storage.clockOffsetMs, logger);
     await assertPermissions(opened.storage, target.bucket, `${s3KeyPrefix}${START_CHECK_KEY}`, logger);
   } catch (error) {
     await opened.close();
@@ -91,6 +95,13 @@ async function openExternal(
   }
   const where = target.endpoint ?? `AWS ${target.region}`;
   return { ...opened, address: `bucket ${target.bucket} at ${where}`, embedded: null };
+}
+
+/** Other things on this machine may be confused by it; uploads are not. */
+function warnOfClock(offsetMs: number, logger: Logger): void {
+  if (Math.abs(offsetMs) < TOLD_OFFSET_MS) return;
+  const offsetSecs = Math.round(offsetMs / 1_000);
+  logger.warn({ offsetSecs }, 'the clock of this machine is not that of S3: requests are signed for the clock of S3');
 }
 
 /** @throws StartError where nothing could be stored; what else is denied is told, since uploads go on without it */

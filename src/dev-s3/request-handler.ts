@@ -46,7 +46,9 @@ export class RequestHandler {
     // A connection that breaks is noticed by whoever reads or writes; unheard, this event would end the process.
     res.on('error', () => {});
     const exchange = new Exchange(req, res, awaitsContinue);
-    const { faults, log } = this.#settings;
+    const { faults, log, now } = this.#settings;
+    // By the clock that signatures are checked against, which a test may set.
+    res.setHeader('Date', now().toUTCString());
     try {
       const outage = faults.outage();
       if (outage === 'cut') throw new ConnectionGone();

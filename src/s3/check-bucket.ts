@@ -5,6 +5,7 @@ import { StartError } from '../errors.ts';
 import { TransportError } from './http-transport.ts';
 import { errorOfThrown, S3Error } from './s3-errors.ts';
 import { sdkOptions } from './sdk-answers.ts';
+import { ACCEPTED_SKEW_MS } from './signing-clock.ts';
 
 export type BucketProblemKind =
   | 'unreachable'
@@ -40,6 +41,7 @@ export async function checkBucket(
   target: BucketToCheck,
   signal?: AbortSignal,
 ): Promise<BucketProblem | null> {
+  const offsetMs = client.config.systemClockOffset;
   try {
     const answer = await client.send(
       new ListObjectsV2Command({ Bucket: target.bucket, MaxKeys: 1 }),
@@ -49,7 +51,8 @@ export async function checkBucket(
     return null;
   } catch (thrown) {
     return describeProblem(errorOfThrown('ListObjectsV2', thrown), target, {
-      clockOffsetMs: client.config.systemClockOffset,
+      // What this answer has corrected; another refusal after that has another reason.
+      clockOffMs: client.config.systemClockOffset - offsetMs,
       bucketRegion: headerOf(thrown, 'x-amz-bucket-region'),
     });
   }
@@ -89,7 +92,7 @@ export async function createBucketIfMissing(client: S3Client, bucket: string): P
 function describeProblem(
   error: S3Error,
   target: BucketToCheck,
-  seen: { clockOffsetMs: number; bucketRegion: string | null },
+  seen: { clockOffMs: number; bucketRegion: string | null },
 ): BucketProblem {
   const where = target.endpoint === undefined ? `S3 in ${target.region}` : `S3 at ${hostOf(target.endpoint)}`;
   const { bucket } = target;
@@ -113,9 +116,9 @@ function describeProblem(
     return { kind: 'unreachable', message: `${where} is not ready (${code}, ${status}).`, retry: true };
   }
   // Before the codes: some servers call a skewed signature wrong, or expired.
-  if (code === 'RequestTimeTooSkewed' || (status === 403 && Math.abs(seen.clockOffsetMs) >= MAX_SKEW_MS)) {
-    const minutes = Math.round(Math.abs(seen.clockOffsetMs) / 60_000);
-    const side = seen.clockOffsetMs > 0 ? 'behind' : 'ahead of';
+  if (code === 'RequestTimeTooSkewed' || (status === 403 && Math.abs(seen.clockOffMs) >= ACCEPTED_SKEW_MS)) {
+    const minutes = Math.round(Math.abs(seen.clockOffMs) / 60_000);
+    const side = seen.clockOffMs > 0 ? 'behind' : 'ahead of';
     return {
       kind: 'clock',
       message: `${where} refuses our signatures: this machine's clock is ${minutes} minutes ${side} the server's.`,
@@ -149,9 +152,6 @@ function describeProblem(
     retry: error.retryable,
   };
 }
-
-/** S3 refuses signatures that are farther off. */
-const MAX_SKEW_MS = 15 * 60_000;
 
 const WRONG_KEY_CODES = new Set([
   'InvalidAccessKeyId',

@@ -23,6 +23,8 @@ export interface CallLimits {
 }
 
 export interface TransportSettings extends CallLimits {
+  /** Told of every answer, as soon as its headers are there; `sentMs` by the wall clock, when the call began. */
+  onAnswer?: (statusCode: number, headers: IncomingMessage['headers'], sentMs: number) => void;
   /** Connections at the same time; further calls wait for one, on the time of `callTimeoutMs`. */
   maxSockets: Readonly<Record<ConnectionPool, number>>;
 }
@@ -101,6 +103,7 @@ export class HttpTransport {
   readonly #connectTimeoutMs: number;
   readonly #idleTimeoutMs: number;
   readonly #callTimeoutMs: number;
+  readonly #onAnswer: TransportSettings['onAnswer'];
 
   constructor(settings: TransportSettings) {
     const { maxSockets } = settings;
@@ -111,6 +114,7 @@ export class HttpTransport {
     };
     this.#connectTimeoutMs = settings.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
     this.#idleTimeoutMs = settings.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
+    this.#onAnswer = settings.onAnswer;
     this.#callTimeoutMs = settings.callTimeoutMs ?? CALL_TIMEOUT_MS;
   }
 
@@ -126,6 +130,7 @@ export class HttpTransport {
     return new Promise((resolve, reject) => {
       if (call.signal?.aborted === true) throw abortError(false);
       let connected = false;
+      const sentMs = Date.now();
       let reply: IncomingMessage | null = null;
       const req = this.#open(call);
       const sending = call.body === null ? null : new BodyWriter(req, call.body, call.onProgress);
@@ -186,6 +191,7 @@ export class HttpTransport {
         // An early answer: the server will not read the rest, so the connection is of no more use. And once the reply
         // has been read the body's memory may be used for other things.
         if (!bodySent || req.writableLength > 0) res.once('end', () => req.destroy());
+        this.#onAnswer?.(res.statusCode ?? 0, res.headers, sentMs);
         resolve({ statusCode: res.statusCode ?? 0, headers: res.headers, body: res, bodySent });
       });
 

@@ -2,6 +2,7 @@ import { getFips } from 'node:crypto';
 import { S3 } from '@aws-sdk/client-s3';
 import type { HttpTransport } from './http-transport.ts';
 import { sdkRequestHandler } from './sdk-transport.ts';
+import { ACCEPTED_SKEW_MS, type SigningClock } from './signing-clock.ts';
 
 export interface S3Settings {
   bucket: string;
@@ -20,8 +21,11 @@ export interface S3Settings {
   maxDownloadSockets?: number;
 }
 
-/** @param transport what its requests go through; destroying the client closes it */
-export function createS3Client(settings: S3Settings, transport: HttpTransport): S3 {
+/**
+ * @param transport what its requests go through; destroying the client closes it
+ * @param clock which the transport's answers correct
+ */
+export function createS3Client(settings: S3Settings, transport: HttpTransport, clock: SigningClock): S3 {
   const client = new S3({
     region: settings.region,
     forcePathStyle: settings.forcePathStyle,
@@ -37,6 +41,25 @@ export function createS3Client(settings: S3Settings, transport: HttpTransport): 
     expectContinueHeader: false,
     requestHandler: sdkRequestHandler(transport),
   });
+  // The SDK believes any Date of any answer. One clock for its requests and the hand-made ones.
+  Object.defineProperty(client.config, 'systemClockOffset', { get: () => clock.offsetMs, set: () => {} });
+  // What only reads is signed once more when its refusal has shown that our clock was off: also where that has no body to
+  // say so (HEAD). Writes are repeated by who sent them, and may have to look at the upload's row before.
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const { method } = args.request as { method?: string };
+      const offsetMs = clock.offsetMs;
+      try {
+        return await next(args);
+      } catch (error) {
+        const isRead = method === 'GET' || method === 'HEAD';
+        if (!isRead || Math.abs(clock.offsetMs - offsetMs) < ACCEPTED_SKEW_MS) throw error;
+        return await next(args);
+      }
+    },
+    // The step before the one that signs.
+    { step: 'build', priority: 'low', name: 'readAgainWhenClockWasOff' },
+  );
   // Says MD5 beside the Content-MD5 of deleteChecksum(); services that know CRC only refuse the name.
   client.middlewareStack.add(
     (next, context) => (args) => {

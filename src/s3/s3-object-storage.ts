@@ -11,6 +11,7 @@ import type {
 import { createS3Client, type S3Settings } from './s3-client.ts';
 import { SdkMultipart } from './sdk-multipart.ts';
 import { SdkObjects } from './sdk-objects.ts';
+import { SigningClock } from './signing-clock.ts';
 import { ThinRequests } from './thin-request.ts';
 
 /** A probe that was not answered is given up before the next but one begins. */
@@ -23,6 +24,7 @@ const PROBE_SOCKETS = 4;
 export class S3ObjectStorage implements ObjectStorage, MultipartPrefixLister {
   /** For `@tus/s3-store`, which wants a client of its own kind, and for the check at the start. */
   readonly client: S3;
+  readonly #clock = new SigningClock();
   readonly #thin: ThinRequests;
   readonly #objects: SdkObjects;
   readonly #multipart: SdkMultipart;
@@ -34,11 +36,17 @@ export class S3ObjectStorage implements ObjectStorage, MultipartPrefixLister {
       downloads: settings.maxDownloadSockets ?? settings.maxSockets,
       probes: PROBE_SOCKETS,
     };
-    const transport = new HttpTransport({ maxSockets, ...limits });
-    this.client = createS3Client(settings, transport);
-    this.#thin = new ThinRequests(this.client, transport, settings);
+    const onAnswer = this.#clock.hear.bind(this.#clock);
+    const transport = new HttpTransport({ maxSockets, onAnswer, ...limits });
+    this.client = createS3Client(settings, transport, this.#clock);
+    this.#thin = new ThinRequests(this.client, transport, this.#clock, settings);
     this.#objects = new SdkObjects(this.client, settings.bucket);
     this.#multipart = new SdkMultipart(this.client, settings.bucket);
+  }
+
+  /** What S3's clock is ahead of this machine's, as far as its answers have told. */
+  get clockOffsetMs(): number {
+    return this.#clock.offsetMs;
   }
 
   /** Drops the connections; calls that are under way fail. */

@@ -12,6 +12,7 @@ import type { CallOptions, ObjectHeaders, Payload } from './object-storage.ts';
 import { encodeKey, encodeUriPart } from './object-url.ts';
 import { parseErrorBody } from './s3-error-body.ts';
 import { errorOfAnswer, errorOfPreparation, errorOfThrown, S3Error } from './s3-errors.ts';
+import type { SigningClock } from './signing-clock.ts';
 
 export interface ThinSettings {
   bucket: string;
@@ -21,13 +22,15 @@ export interface ThinSettings {
 export class ThinRequests {
   readonly #client: S3Client;
   readonly #transport: HttpTransport;
+  readonly #clock: SigningClock;
   readonly #settings: ThinSettings;
   /** Learned at the first request, which may also be the first to need credentials. */
   #target: { address: BucketAddress; signer: SignatureV4; signsPayload: boolean } | null = null;
 
-  constructor(client: S3Client, transport: HttpTransport, settings: ThinSettings) {
+  constructor(client: S3Client, transport: HttpTransport, clock: SigningClock, settings: ThinSettings) {
     this.#client = client;
     this.#transport = transport;
+    this.#clock = clock;
     this.#settings = settings;
   }
 
@@ -69,7 +72,6 @@ export class ThinRequests {
     }
     if (reply.statusCode >= 200 && reply.statusCode < 300) return { etag: storedEtag(operation, reply) };
     const { code, message } = parseErrorBody(text);
-    if (code === 'RequestTimeTooSkewed') this.#correctClock(reply);
     throw errorOfAnswer(operation, reply.statusCode, code, message);
   }
 
@@ -88,7 +90,7 @@ export class ThinRequests {
     headers['x-amz-content-sha256'] = signsPayload ? await sha256Hex(body) : 'UNSIGNED-PAYLOAD';
     const signed = await signer.sign(
       { method: 'PUT', protocol: 'https:', hostname: address.hostname, path, query, headers },
-      { signingDate: new Date(Date.now() + this.#client.config.systemClockOffset) },
+      { signingDate: this.#clock.date() },
     );
     return {
       secure: address.secure,
@@ -122,12 +124,6 @@ export class ThinRequests {
         : this.#settings.payloadSigning === 'signed';
     this.#target = { address, signer, signsPayload };
     return this.#target;
-  }
-
-  /** As the SDK does after its own requests; the offset is shared, so either way profits from the other's answer. */
-  #correctClock(reply: TransportReply): void {
-    const serverTimeMs = Date.parse(reply.headers.date ?? '');
-    if (!Number.isNaN(serverTimeMs)) this.#client.config.systemClockOffset = serverTimeMs - Date.now();
   }
 }
 
