@@ -10,7 +10,6 @@ import {
   type UploadsReport,
   type UploadsRequest,
 } from '../app/operations.ts';
-import { SWEEP_TIMING } from '../app/relay-parts.ts';
 import type { DataDirLock } from '../catalog/data-dir-lock.ts';
 import { UploadCatalog } from '../catalog/upload-catalog.ts';
 import type { Config, Secrets } from '../config.ts';
@@ -61,7 +60,7 @@ async function withOperations<Report>(
   const events = openEvents(secrets.databaseUrl, logger, opened);
   const catalog = new UploadCatalog(database, {
     uploadExpiresSecs: config.uploadExpiresSecs,
-    discardRecheckSecs: SWEEP_TIMING.discardRecheckSecs,
+    discardRecheckSecs: config.discardRecheckSecs,
     onEnded: (ended) => events.publish(eventOfEnd(ended)),
   });
   // What an upload leaves in the bucket is the servers' to remove: their sweepers come by twice a minute.
