@@ -121,7 +121,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'an open upload is lost without evidence that the storage is ours',
     file: 'src/relay/lost-upload.ts',
-    find: '    await evidence.demand();\n',
+    find: '    await retry.run((options) => evidence.demand(0, options));\n',
     replace: '',
   },
   {
