@@ -227,12 +227,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '',
   },
   {
-    name: 'an attempt that was given up is taken for one that did nothing',
-    file: 'src/relay/s3-retry.ts',
-    find: "if (!(error instanceof S3Error) || error.outcome === 'unknown') hooks.onUnknownOutcome?.(error);",
-    replace: "if (error instanceof S3Error && error.outcome === 'unknown') hooks.onUnknownOutcome?.(error);",
-  },
-  {
     name: 'an unclean end lets go of the row',
     file: 'src/relay/upload-ledger.ts',
     find: 'const clean = this.clean && !this.#ended;',
