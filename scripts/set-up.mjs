@@ -2,18 +2,21 @@
  * Runs before the npm scripts, so that a fresh clone needs nothing but `npm start` or `npm test`:
  *
  *   node scripts/set-up.mjs           installs the dependencies that package-lock.json names, when they are not there
- *   node scripts/set-up.mjs --page    and builds the web page, when its sources are newer than what was built
+ *   node scripts/set-up.mjs --page    and builds the web page, when it was built from other sources
  *
  * Plain JavaScript without dependencies: the first time, it runs on whatever Node the machine has.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { accessSync, constants, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const OLDEST_NODE = 18;
+/** Says which sources the page that is there was built from. */
+const BUILT_FROM = 'client/dist/.built-from';
 
 if (Number(process.versions.node.split('.')[0]) < OLDEST_NODE) {
   fail(`tus-relay needs Node ${OLDEST_NODE} or newer to set itself up; this is ${process.version}`);
@@ -53,27 +56,51 @@ function install() {
   });
 }
 
+/** By content, not by times: a copy or a checkout changes those. */
 function isPageBuilt() {
-  const built = modifiedMs(join(ROOT, 'client/dist/index.html'));
-  return built !== null && newestSourceMs() < built;
+  const built = readText(BUILT_FROM);
+  return built !== null && existsSync(join(ROOT, 'client/dist/index.html')) && built === hashOfSources();
 }
 
-function newestSourceMs() {
-  const times = [modifiedMs(join(ROOT, 'package-lock.json')) ?? 0];
-  const folders = [join(ROOT, 'client')];
+/** Of all that the page is made of: its sources, and the versions of what builds it. */
+function hashOfSources() {
+  const hash = createHash('sha256');
+  const folders = ['client'];
+  const files = ['package-lock.json'];
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    for (const entry of readdirSync(join(ROOT, folder), { withFileTypes: true })) {
       if (entry.name === 'dist' || entry.name === 'node_modules') continue;
-      const path = join(folder, entry.name);
-      if (entry.isDirectory()) folders.push(path);
-      times.push(modifiedMs(path) ?? 0); // a folder's own time tells of what was removed from it
+      (entry.isDirectory() ? folders : files).push(`${folder}/${entry.name}`);
     }
   }
-  return Math.max(...times);
+  for (const file of files.sort())
+    hash
+      .update(`${file}\0`)
+      .update(readFileSync(join(ROOT, file)))
+      .update('\0');
+  return hash.digest('hex');
 }
 
 function buildPage() {
+  const sources = hashOfSources();
+  if (!isWritable('client')) {
+    fail(
+      'the web page is not built, or from other sources, and this account may not write to client/dist: ' +
+        'run "npm run build" once as the owner of the files',
+    );
+  }
   run(join(ROOT, nodeBinary()), [join(ROOT, 'node_modules/vite/bin/vite.js'), 'build', 'client', '--logLevel', 'warn']);
+  writeFileSync(join(ROOT, BUILT_FROM), sources);
+}
+
+function isWritable(folder) {
+  try {
+    const dist = join(ROOT, folder, 'dist');
+    accessSync(existsSync(dist) ? dist : join(ROOT, folder), constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function nodeBinary() {
@@ -89,14 +116,18 @@ function run(command, args, env = process.env) {
 
 function readJson(path) {
   try {
-    return JSON.parse(readFileSync(join(ROOT, path), 'utf8'));
+    return JSON.parse(readText(path) ?? '');
   } catch {
     return null;
   }
 }
 
-function modifiedMs(path) {
-  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? null;
+function readText(path) {
+  try {
+    return readFileSync(join(ROOT, path), 'utf8');
+  } catch {
+    return null;
+  }
 }
 
 function say(text) {

@@ -1,5 +1,6 @@
 /** The composition root: opens everything in order, closes it in reverse. The only module that sees all the others. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Registry } from 'prom-client';
 import { type ControlSocket, openControlSocket } from './app/control-socket.ts';
@@ -27,11 +28,12 @@ import { trustedProxies } from './http/trust-proxy.ts';
 import { downloadUpload } from './http/upload-download.ts';
 import type { Logger } from './observability/logger.ts';
 import { createMetrics } from './observability/metrics.ts';
+import { ServiceWatch } from './observability/service-watch.ts';
 import { createJobQueue } from './pipeline/job-queue.ts';
 import { ThumbnailMaker } from './pipeline/thumbnail-maker.ts';
 import { UploadGoneError, UploadNotFoundError } from './relay/relay-errors.ts';
 import { RelayStore } from './relay/relay-store.ts';
-import { measuredStorage } from './s3/measured-storage.ts';
+import { measuredStorage, type S3CallObserver } from './s3/measured-storage.ts';
 import { TusServer } from './tus/tus-server.ts';
 
 const PAGE_FOLDER = fileURLToPath(new URL('../client/dist', import.meta.url));
@@ -45,6 +47,8 @@ const OPEN_TO_REBINDING =
 /** Where to find what runs, as the operator wants to read it. */
 export interface Addresses {
   page: string;
+  /** The same at the other addresses that the server can be reached at. */
+  otherPages: string[];
   tus: string;
   /** URL of the embedded S3, or which bucket of which service. */
   s3: string;
@@ -85,8 +89,10 @@ export async function startServer(
   const keepsData = config.s3.kind === 'embedded' || secrets.databaseUrl === null;
   const lock = keepsData ? opened.adopt(lockDataDir(config.dataDir), (it) => it.release()) : null;
   const s3 = opened.adopt(await from.openStorage(config, secrets, logger), (it) => it.close());
-  const database = opened.adopt(await from.openCatalog(secrets.databaseUrl, lock, config.startWaitSecs), (it) =>
-    it.close(),
+  const databaseWatch = new ServiceWatch('database', logger);
+  const database = opened.adopt(
+    await from.openCatalog(secrets.databaseUrl, lock, config.startWaitSecs, changeTeller(databaseWatch)),
+    (it) => it.close(),
   );
   // Before the queue: its jobs need it to the last.
   const maker = opened.adopt(new ThumbnailMaker(), (it) => it.close());
@@ -96,7 +102,8 @@ export async function startServer(
   const budget = opened.adopt(await openMemory(config, logger), (it) => it.spillStore.settled());
   const { events: bus, locker } = await openShared(secrets, logger, opened);
   const metrics = createMetrics();
-  const storage = measuredStorage(s3.storage, metrics.s3);
+  const storageWatch = new ServiceWatch('storage', logger);
+  const storage = measuredStorage(s3.storage, watchedBy(storageWatch, metrics.s3));
   const parts = createRelayParts(
     config,
     { ...{ database, queue, budget, maker, locker, logger, storage }, events: bus },
@@ -124,19 +131,15 @@ export async function startServer(
     (it) => it.close(),
   );
   addEventMetrics(metrics.registry, events);
-  const tellChange = (name: string) => (problem: unknown) => {
-    if (problem === null) logger.info(`the ${name} answers again`);
-    else logger.error({ err: problem }, `the ${name} does not answer: this node is not ready`);
-  };
   const readiness = new Readiness([
-    { name: 'database', check: (signal) => database.ping(signal), onChange: tellChange('database') },
+    { name: 'database', check: (signal) => database.ping(signal), onChange: changeTeller(databaseWatch) },
     {
       name: 'storage',
       check: async (signal) => {
         await s3.check(signal);
         await parts.canary.check({ signal, pool: 'probes' });
       },
-      onChange: tellChange('storage'),
+      onChange: changeTeller(storageWatch),
     },
   ]);
   const isTrustedProxy = trustedProxies(config.trustProxy);
@@ -208,13 +211,15 @@ export async function startServer(
   });
   await parts.startJobs();
 
+  const [origin, ...otherOrigins] = originsOf(http.address);
   const running = opened.move();
   return {
     port: http.address.port,
     dataDir: keepsData ? config.dataDir : null,
     addresses: {
-      page: `${originOf(http.address)}/`,
-      tus: `${originOf(http.address)}${config.basePath}`,
+      page: `${origin}/`,
+      otherPages: otherOrigins.map((other) => `${other}/`),
+      tus: `${origin}${config.basePath}`,
       s3: s3.address,
       embeddedS3: s3.embedded,
       database: database.kind === 'pglite' ? 'PGlite (embedded Postgres)' : 'Postgres',
@@ -232,6 +237,25 @@ async function deleteFile(relay: RelayParts['relay'], fileId: string): Promise<b
     if (error instanceof UploadGoneError || error instanceof UploadNotFoundError) return false;
     throw error;
   }
+}
+
+function changeTeller(watch: ServiceWatch): (problem: unknown) => void {
+  return (problem) => {
+    if (problem === null) watch.found();
+    else watch.lost({ err: problem });
+  };
+}
+
+/** Each call to S3 tells whether S3 is there. */
+function watchedBy(watch: ServiceWatch, observer: S3CallObserver): S3CallObserver {
+  return {
+    observe(operation, outcome, seconds) {
+      observer.observe(operation, outcome, seconds);
+      if (outcome === 'retryable') watch.failed({ operation });
+      else if (outcome !== 'aborted') watch.found();
+    },
+    sent: (operation, bytes) => observer.sent(operation, bytes),
+  };
 }
 
 /** @returns null where there can be none: everything works without, but the commands beside the server */
@@ -257,8 +281,22 @@ function requestIdOf(request: IncomingMessage & { res?: ServerResponse }): unkno
   return request.res?.getHeader('x-request-id');
 }
 
-/** As a browser on this machine writes it. */
-function originOf({ address, family, port }: { address: string; family: string; port: number }): string {
-  const host = /^(0\.0\.0\.0|::)$/.test(address) ? 'localhost' : family === 'IPv6' ? `[${address}]` : address;
-  return `http://${host}:${port}`;
+/** Every address at which the server can be reached, as a browser writes it; this machine's own first. */
+function originsOf({
+  address,
+  family,
+  port,
+}: {
+  address: string;
+  family: string;
+  port: number;
+}): [own: string, ...others: string[]] {
+  const isWildcard = address === '0.0.0.0' || address === '::';
+  if (!isWildcard) return [`http://${family === 'IPv6' ? `[${address}]` : address}:${port}`];
+  const found = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  const hosts = found
+    // One that is for its own link only (fe80::) does not stand in a URL.
+    .filter((it) => !it.internal && (it.family === 'IPv4' || (address === '::' && it.scopeid === 0)))
+    .map((it) => (it.family === 'IPv6' ? `[${it.address}]` : it.address));
+  return [`http://127.0.0.1:${port}`, ...hosts.map((host) => `http://${host}:${port}`)];
 }

@@ -19,15 +19,25 @@ export class RelayError extends Error {
   }
 }
 
+/**
+ * What a client is told of an error. Of a service behind us that is away it is not told which, where and why: the log is.
+ */
+export function publicMessageOf(error: RelayError): string {
+  return error instanceof UnavailableError ? error.publicMessage : error.message;
+}
+
 /** The service behind us (database, S3) cannot be reached for now: the client should try again. */
 export class UnavailableError extends RelayError {
   override readonly name: string = 'UnavailableError';
   /** What the edge puts into Retry-After, in seconds. */
   readonly retryAfterSecs: number;
+  /** Names no address and no reason. */
+  readonly publicMessage: string;
 
   constructor(what: 'database' | 'storage', message: string, options?: ErrorOptions & { retryAfterSecs?: number }) {
     super(`${what}_unavailable`, 503, message, options);
     this.retryAfterSecs = options?.retryAfterSecs ?? 5;
+    this.publicMessage = `the ${what} is not available for now: try again`;
   }
 }
 

@@ -1,5 +1,6 @@
 /** The command line: reads arguments and environment, starts the server, and ends it when a signal asks for that. */
 import cluster from 'node:cluster';
+import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { Registry } from 'prom-client';
 import pkg from '../package.json' with { type: 'json' };
@@ -37,7 +38,10 @@ async function main(args: string[]): Promise<void> {
   try {
     const { config, secrets, warnings } = loadConfig(process.env);
     const workerNumber = cluster.isWorker ? Number(process.env[WORKER_NUMBER]) : null;
-    const logger = createLogger(config.logLevel, undefined, workerNumber === null ? null : { worker: workerNumber });
+    const logger = createLogger(config.logLevel, undefined, {
+      node: `${hostname()}:${process.pid}`,
+      ...(workerNumber === null ? {} : { worker: workerNumber }),
+    });
     endOnUncaughtErrors(logger);
     if (workerNumber === null) for (const warning of warnings) logger.warn(warning);
     if (config.workers > 1 && workerNumber === null) {
@@ -126,6 +130,7 @@ function banner({ addresses, dataDir }: ServerReport, { host, workers }: Config)
   const { embeddedS3 } = addresses;
   const rows: [string, string][] = [
     ['Page', addresses.page],
+    ...addresses.otherPages.map((page): [string, string] => ['', page]),
     ['tus endpoint', addresses.tus],
     ['S3', embeddedS3 === null ? addresses.s3 : `${addresses.s3}  (embedded, development only)`],
   ];
@@ -144,8 +149,8 @@ function banner({ addresses, dataDir }: ServerReport, { host, workers }: Config)
 }
 
 function publicAddresses({ addresses }: ServerReport): object {
-  const { page, tus, s3 } = addresses;
-  return { page, tus, s3 };
+  const { page, otherPages, tus, s3 } = addresses;
+  return { page, ...(otherPages.length > 0 ? { otherPages } : {}), tus, s3 };
 }
 
 function closeOnSignals(server: RunningServer, logger: Logger, limitMs: number): void {

@@ -1,6 +1,7 @@
 /** The memory that the bytes of all uploads share, and the folder that takes what does not fit into it. */
 import type { Config } from '../config.ts';
 import { StartError } from '../errors.ts';
+import { explainFileProblem } from '../file-problem.ts';
 import type { Logger } from '../observability/logger.ts';
 import { systemClock } from '../relay/clock.ts';
 import { type DiskFigures, lookAtDisk, roomOn } from '../relay/disk-room.ts';
@@ -35,8 +36,7 @@ async function openSpillFolder(dir: string, capBytes: number | null, logger: Log
     warnOfSmallDisk(await lookAtDisk(dir), capBytes, logger);
     return store;
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-    throw new StartError(`SPILL_DIR ${dir} cannot be written: ${code}`, { cause: error });
+    throw new StartError(`SPILL_DIR ${dir} cannot be written: ${explainFileProblem(error)}`, { cause: error });
   }
 }
 

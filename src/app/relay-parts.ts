@@ -84,8 +84,13 @@ export function createRelayParts(
   const catalog = new UploadCatalog(database, {
     uploadExpiresSecs: config.uploadExpiresSecs,
     discardRecheckSecs,
-    onTakeover: () => {
+    onTakeover: ({ uploadId, silentSecs }) => {
       relay.counters.takeovers += 1;
+      const silentFor = silentSecs === null ? null : Math.round(silentSecs * 10) / 10;
+      logger.warn(
+        { uploadId, silentSecs: silentFor },
+        'an upload is taken over from a writer that has not let go of it',
+      );
     },
     onEnded,
   });

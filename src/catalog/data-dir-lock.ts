@@ -10,6 +10,7 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StartError } from '../errors.ts';
+import { explainFileProblem } from '../file-problem.ts';
 import { makeFolder } from '../make-folder.ts';
 
 const SQLITE_BUSY = 5;
@@ -86,8 +87,5 @@ function inUse(folder: string, pid: string | null): string {
 }
 
 function notWritable(folder: string, error: unknown): StartError {
-  const code = error instanceof Error && 'code' in error ? error.code : null;
-  const why =
-    typeof code === 'string' && code !== 'ERR_SQLITE_ERROR' ? code : error instanceof Error ? error.message : 'unknown';
-  return new StartError(`the data folder ${folder} cannot be written: ${why}`, { cause: error });
+  return new StartError(`the data folder ${folder} cannot be written: ${explainFileProblem(error)}`, { cause: error });
 }

@@ -12,13 +12,18 @@ const TRY_AGAIN_MS = 250;
  */
 export class OutagePatience {
   readonly #waitMs: number;
+  readonly #onChange: (problem: DatabaseUnavailableError | null) => void;
   #begun = false;
   #awaySinceMs: number | null = null;
   #lastFailureMs = 0;
 
-  /** @param waitMs how long an outage is waited for */
-  constructor(waitMs: number) {
+  /**
+   * @param waitMs how long an outage is waited for
+   * @param onChange called when the database goes away, and with null when it is back
+   */
+  constructor(waitMs: number, onChange: (problem: DatabaseUnavailableError | null) => void = () => {}) {
     this.#waitMs = waitMs;
+    this.#onChange = onChange;
   }
 
   /** Until then nothing is waited for: whoever starts has a patience of its own. */
@@ -37,11 +42,13 @@ export class OutagePatience {
     for (;;) {
       try {
         const connected = await connect();
+        if (this.#awaySinceMs !== null) this.#onChange(null);
         this.#awaySinceMs = null;
         return connected;
       } catch (error) {
         if (!(error instanceof DatabaseUnavailableError)) throw error;
         // A connection that waited long enough in the pool's queue has waited long enough.
+        if (this.#begun && this.#awaySinceMs === null) this.#onChange(error);
         const sinceMs = Math.min(askedMs, this.#noteFailure());
         const jitteredMs = TRY_AGAIN_MS * (0.5 + Math.random());
         if (!this.#begun || performance.now() + jitteredMs >= sinceMs + this.#waitMs) throw error;

@@ -9,6 +9,8 @@ import { migrate } from './migrate.ts';
 import { PGliteDialect } from './pglite-driver.ts';
 import type { Schema } from './schema.ts';
 
+const VACUUM_EVERY_MS = 10 * 60_000;
+
 /**
  * Opens the embedded catalog in the locked data folder, and migrates it. Whoever opens it must hold the folder's lock,
  * and releases it after `close()`. PGlite survives any kill of the process, but not a power cut: it never syncs.
@@ -46,6 +48,9 @@ async function useMigrated(pglite: PGlite): Promise<Database> {
     throw error;
   }
   let closing: Promise<void> | null = null;
+  // A failure shows in the next statement that somebody waits for.
+  const vacuuming = setInterval(() => void vacuum(pglite).catch(() => {}), VACUUM_EVERY_MS);
+  vacuuming.unref();
   return {
     kind: 'pglite',
     db,
@@ -56,10 +61,19 @@ async function useMigrated(pglite: PGlite): Promise<Database> {
     },
     // Not through Kysely, whose own "destroyed" error would take the place of ours.
     close: async () => {
+      clearInterval(vacuuming);
       closing ??= pglite.close();
       await closing;
     },
   };
+}
+
+/**
+ * PGlite has no autovacuum: every commit of an upload leaves a dead row behind, and the files would grow for ever. Uploads
+ * wait while it works, which is why it comes often and has little to do each time.
+ */
+export async function vacuum(pglite: Pick<PGlite, 'exec'>): Promise<void> {
+  await pglite.exec('VACUUM (ANALYZE)');
 }
 
 /**

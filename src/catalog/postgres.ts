@@ -16,6 +16,8 @@ export interface PostgresOptions {
   statementTimeoutMs?: number;
   /** How long statements wait for a server that has gone away. */
   outageWaitMs?: number;
+  /** Called when no connection can be had any more, and with null when one can. */
+  onOutage?: (problem: DatabaseUnavailableError | null) => void;
 }
 
 const QUEUE_CONNECTIONS = 3;
@@ -31,7 +33,7 @@ const INT8_OID = 20;
 export async function openPostgres(url: string, options: PostgresOptions = {}): Promise<Database> {
   const { maxConnections = 10, connectTimeoutMs = 5_000, statementTimeoutMs = 15_000, outageWaitMs = 10_000 } = options;
   const pool = createPool(url, maxConnections, connectTimeoutMs, statementTimeoutMs);
-  const patience = new OutagePatience(outageWaitMs);
+  const patience = new OutagePatience(outageWaitMs, options.onOutage);
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: guarded(pool, patience) }) });
   let closing: Promise<void> | null = null;
   // Not through Kysely, whose own "destroyed" error would take the place of ours.

@@ -17,9 +17,16 @@ export interface UploadCatalogSettings {
   /** Longer than S3 accepts a signed request plus the longest call. */
   discardRecheckSecs: number;
   /** Called when a claim has found another writer's token. */
-  onTakeover?: () => void;
+  onTakeover?: (takeover: Takeover) => void;
   /** Called when a commit has ended an upload otherwise than by finishing it. */
   onEnded?: (ended: EndedUpload) => void;
+}
+
+/** A claim found the token of a writer that had not let go: it was killed, paused or cut off, or ended uncleanly. */
+export interface Takeover {
+  uploadId: string;
+  /** Since when that writer had not been heard of; null: it never was. */
+  silentSecs: number | null;
 }
 
 export interface NewUpload {
@@ -143,9 +150,9 @@ export class UploadCatalog {
    */
   async claim(claim: Claim): Promise<UploadRecord | null> {
     const declared = sql`${claim.declaredLengthBytes}::bigint`;
-    const { rows } = await sql<UploadRow & { took_over: boolean }>`
+    const { rows } = await sql<UploadRow & { took_over: boolean; silent_secs: number | null }>`
       WITH old AS (
-        SELECT id, writer, object_key, s3_upload_id FROM uploads
+        SELECT id, writer, writer_seen_at, object_key, s3_upload_id FROM uploads
         WHERE id = ${claim.uploadId} AND offset_bytes = ${claim.offsetBytes} AND state = 'open' AND expires_at > now()
           AND (${declared} IS NULL
             OR (length_bytes IS NULL AND ${declared} >= offset_bytes AND ${declared} <= part_bytes * ${claim.maxParts})
@@ -169,8 +176,11 @@ export class UploadCatalog {
         object_key = CASE WHEN old.writer IS NOT NULL AND old.s3_upload_id IS NULL 
           THEN regexp_replace(u.object_key, '[^/]+$', ${claim.freshKeyName}) ELSE u.object_key END
       FROM old WHERE u.id = old.id
-      RETURNING ${uploadColumns}, old.writer IS NOT NULL AS took_over`.execute(this.#db);
-    if (rows[0]?.took_over) this.#settings.onTakeover?.();
+      RETURNING ${uploadColumns}, old.writer IS NOT NULL AS took_over,
+        extract(epoch FROM now() - old.writer_seen_at)::float8 AS silent_secs`.execute(this.#db);
+    if (rows[0]?.took_over) {
+      this.#settings.onTakeover?.({ uploadId: claim.uploadId, silentSecs: rows[0].silent_secs });
+    }
     if (rows[0] === undefined) return null;
     const claimed = toUploadRecord(rows[0]);
     return { ...claimed, lengthBytes: claimed.lengthBytes ?? claim.declaredLengthBytes };

@@ -1,6 +1,6 @@
 /** The one place where an error becomes an HTTP answer: `{code, message, requestId}` (docs/error-codes.md). */
 import type { ErrorRequestHandler, Response } from 'express';
-import { RelayError, UnavailableError } from '../errors.ts';
+import { publicMessageOf, RelayError, UnavailableError } from '../errors.ts';
 import type { Logger } from '../observability/logger.ts';
 import { requestIdOf } from './request-log.ts';
 
@@ -24,7 +24,8 @@ const REQUEST_ERRORS: Readonly<Record<number, readonly [code: string, message: s
 /** What a client may know of an error. Whatever we did not throw on purpose stays inside. */
 export function answerTo(error: unknown): ErrorAnswer {
   if (error instanceof RelayError) {
-    const { status, code, message } = error;
+    const { status, code } = error;
+    const message = publicMessageOf(error);
     const retryAfterSecs = error instanceof UnavailableError ? error.retryAfterSecs : RETRY_AFTER_SECS;
     return { status, code, message, retryAfterSecs: status === 503 ? retryAfterSecs : null };
   }

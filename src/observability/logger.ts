@@ -28,7 +28,7 @@ export function createLogger(level: LogLevel, destination?: DestinationStream, f
  * error may carry the row.
  */
 function describeError(error: unknown): unknown {
-  if (!(error instanceof Error)) return { message: String(error) };
+  if (!(error instanceof Error)) return describeThrown(error);
   return {
     name: error.name,
     ...('code' in error ? { code: error.code } : {}),
@@ -37,3 +37,15 @@ function describeError(error: unknown): unknown {
     ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
   };
 }
+
+/** Libraries throw plain objects, too (pg-boss): what they say in words, and nothing else of them. */
+function describeThrown(thrown: unknown): object {
+  if (typeof thrown !== 'object' || thrown === null) return { message: String(thrown) };
+  const words = Object.entries(thrown).filter(([name, value]) => WORDS.has(name) && typeof value === 'string');
+  const said = Object.fromEntries(words);
+  return 'message' in said
+    ? said
+    : { ...said, message: `something without a message: ${Object.keys(thrown).join(', ')}` };
+}
+
+const WORDS = new Set(['name', 'code', 'message', 'stack', 'queue']);

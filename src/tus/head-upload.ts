@@ -1,5 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http';
-import { RelayError, UnavailableError } from '../errors.ts';
+import { publicMessageOf, RelayError, UnavailableError } from '../errors.ts';
 import type { UploadLocker } from '../locks/upload-locker.ts';
 import { systemClock } from '../relay/clock.ts';
 import type { UploadRelay } from '../relay/upload-relay.ts';
@@ -17,7 +17,7 @@ class OffsetUnknownError extends RelayError {
   override readonly name = 'OffsetUnknownError';
 
   constructor(cause: RelayError) {
-    super(cause.code, 423, cause.message, { cause });
+    super(cause.code, 423, publicMessageOf(cause), { cause });
   }
 }
 

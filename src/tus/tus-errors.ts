@@ -2,7 +2,7 @@
  * How an error leaves on `/files`: plain text `CODE: message` with tusd's codes (contracts.md 3a), which clients and
  * their users know. docs/error-codes.md lists both columns.
  */
-import { RelayError, UnavailableError } from '../errors.ts';
+import { publicMessageOf, RelayError, UnavailableError } from '../errors.ts';
 
 export interface TusAnswer {
   status: number;
@@ -64,7 +64,7 @@ export function toTusAnswer(error: unknown): TusAnswer {
         : null;
   return {
     status: error.status,
-    body: `${TUS_CODES[error.code] ?? `ERR_${error.code.toUpperCase()}`}: ${error.message}\n`,
+    body: `${TUS_CODES[error.code] ?? `ERR_${error.code.toUpperCase()}`}: ${publicMessageOf(error)}\n`,
     retryAfterSecs,
   };
 }

@@ -50,7 +50,14 @@ function serve(number: string): void {
   });
   server.listen(0, '127.0.0.1', () => {
     const { port } = server.address() as { port: number };
-    const addresses = { page: `http://127.0.0.1:${port}/`, tus: '', s3: '', embeddedS3: null, database: 'none' };
+    const addresses = {
+      page: `http://127.0.0.1:${port}/`,
+      otherPages: [],
+      tus: '',
+      s3: '',
+      embeddedS3: null,
+      database: 'none',
+    };
     const ready: WorkerMessage = { type: 'tus-relay:ready', report: { addresses, dataDir: null } };
     process.send?.(ready);
   });

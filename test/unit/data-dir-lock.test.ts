@@ -122,8 +122,7 @@ test('a file where the folder should be, or a folder where the lock should be: o
   for (const path of [file, join(file, 'below')]) {
     assert.throws(
       () => lockDataDir(path),
-      (error) =>
-        error instanceof StartError && error.message.startsWith(`the data folder ${path} cannot be written: E`),
+      (error) => error instanceof StartError && / cannot be written: [a-z ,]+ \(E[A-Z]+\)$/.test(error.message),
     );
   }
   const odd = join(folder, 'odd');

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { Router } from 'express';
 import { RelayError, UnavailableError } from '../../src/errors.ts';
@@ -8,6 +9,7 @@ import { OriginRules } from '../../src/http/origin-rules.ts';
 import { pageRoutes } from '../../src/http/page.ts';
 import { isNamablePath } from '../../src/http/path-guard.ts';
 import { trustedProxies } from '../../src/http/trust-proxy.ts';
+import { toTusAnswer } from '../../src/tus/tus-errors.ts';
 import { serveApp } from '../support/serve-app.ts';
 
 /** The app with an API of one address, which fails. */
@@ -142,6 +144,50 @@ test('each request is logged once, without its query', async (t) => {
       { level: 'debug', method: 'GET', path: '/livez', status: 200 },
     ],
   );
+});
+
+test('a request’s line says which upload, how many bytes, and whose; what went wrong on our side stands out', async (t) => {
+  const uploadId = '11111111-1111-4111-8111-111111111111';
+  const { url, logs } = await serveApp(t, {
+    publicConfig: { tusEndpoint: '/files', maxUploadBytes: 1e9 },
+    tus: {
+      handle: async (request, response) => {
+        const body = await text(request);
+        if (request.method === 'POST') response.setHeader('Location', `${request.url}/${uploadId}`);
+        response.writeHead(request.method === 'POST' ? 201 : Number(body.length === 0 ? 503 : 500)).end();
+      },
+      answerError: () => {},
+    },
+  });
+  await fetch(`${url}/files`, { method: 'POST', body: 'x'.repeat(1_000) });
+  await fetch(`${url}/files/${uploadId}`, { method: 'PATCH', body: 'abc' });
+  await fetch(`${url}/files/${uploadId}`, { method: 'PATCH' });
+  const requests = logs.filter((line) => line.msg === 'request') as Record<string, unknown>[];
+  assert.deepEqual(
+    requests.map((line) => ({
+      level: line.level,
+      uploadId: line.uploadId,
+      bytesIn: line.bytesIn,
+      client: line.client,
+    })),
+    [
+      { level: 'info', uploadId, bytesIn: 1_000, client: '127.0.0.1' },
+      { level: 'error', uploadId, bytesIn: 3, client: '127.0.0.1' },
+      { level: 'warn', uploadId, bytesIn: 0, client: '127.0.0.1' },
+    ],
+  );
+});
+
+test('what a client is told of a service that is away names no address', async (t) => {
+  const inner = new UnavailableError('database', 'Postgres at 10.0.0.3:5432/relay: connect ECONNREFUSED 10.0.0.3:5432');
+  const files = Router().get('/files', (_request, _response, next) => next(inner));
+  const { url } = await serveApp(t, { files });
+  const response = await fetch(`${url}/api/files`);
+  assert.equal(response.status, 503);
+  const body = await response.text();
+  assert.doesNotMatch(body, /10\.0\.0\.3|ECONN/);
+  assert.match(body, /the database is not available for now/);
+  assert.doesNotMatch(toTusAnswer(inner).body, /10\.0\.0\.3|ECONN/);
 });
 
 test('with CORS_ORIGINS=* pages of any origin may use the API, with a list those in it', async (t) => {

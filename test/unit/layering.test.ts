@@ -16,10 +16,10 @@ const LAYERS: readonly (readonly string[])[] = [
   ['pipeline'],
   ['catalog', 's3', 'locks'],
   ['observability'],
-  ['config', 'config-checks', 'config-values', 'provider-profiles', 'errors', 'make-folder'],
+  ['config', 'config-checks', 'config-values', 'provider-profiles', 'errors', 'make-folder', 'file-problem'],
 ];
 /** The embedded S3 is a program of its own that happens to run in our process. */
-const DEV_S3_MAY_IMPORT = ['observability', 'config', 'config-values', 'errors', 'make-folder'];
+const DEV_S3_MAY_IMPORT = ['observability', 'config', 'config-values', 'errors', 'make-folder', 'file-problem'];
 
 const IMPORT = /(?:^|\n)\s*(?:import|export)\b[^;'"]*?\bfrom\s*['"]([^'"]+)['"]|import\s*\(?\s*['"]([^'"]+)['"]/g;
 

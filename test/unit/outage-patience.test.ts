@@ -64,3 +64,14 @@ test('an outage is waited for once, not by each statement; the next outage is an
   assert.equal(await patience.connect(third), 'connected');
   assert.equal(third.tries, 3);
 });
+
+test('that the database goes away, and is back, is said once each', async () => {
+  const said: (string | null)[] = [];
+  const patience = new OutagePatience(LONG_MS, (problem) => said.push(problem?.message ?? null));
+  await assert.rejects(patience.connect(connectAfter(1)), DatabaseUnavailableError);
+  patience.begin();
+  await patience.connect(async () => 'connected');
+  said.length = 0; // a start tells by itself
+  await Promise.all([patience.connect(connectAfter(2)), patience.connect(connectAfter(3))]);
+  assert.deepEqual(said, ['away', null]);
+});
