@@ -88,14 +88,15 @@ class Runner {
   /** @param group scenarios for which the servers are started once */
   async run(group: readonly Scenario[]): Promise<Outcome[]> {
     const outcomes: Outcome[] = [];
-    const bufferBytes = group.length === 1 ? (group[0]?.bufferBytes ?? null) : null;
+    const only = group.length === 1 ? group[0] : undefined;
+    const memory = { bufferBytes: only?.bufferBytes ?? null, variables: only?.variables ?? {} };
     const waits = group.some(isWaiting);
-    const timed = await this.#startAll(bufferBytes, waits);
+    const timed = await this.#startAll(memory, waits);
     for (const scenario of group) outcomes.push(...(await this.#timeAll(scenario, timed)));
     await Promise.all(timed.map(endSession));
     // They end nothing, so there is nothing to count.
     if (waits) return outcomes;
-    const counted = await this.#startAll(bufferBytes, true);
+    const counted = await this.#startAll(memory, true);
     for (const scenario of group) {
       for (const session of counted) {
         const outcome = outcomes.find((it) => it.scenario === scenario && it.server === session.kind.name);
@@ -107,11 +108,11 @@ class Runner {
   }
 
   /** One after the other: a start takes the whole machine. */
-  async #startAll(bufferBytes: number | null, isCounted: boolean): Promise<Session[]> {
+  async #startAll(memory: Pick<Settings, 'bufferBytes' | 'variables'>, isCounted: boolean): Promise<Session[]> {
     const { workshop, postgres, options } = this.#bench;
     const settings: Settings = {
       signsPayloads: options.payloadSigning === 'signed',
-      bufferBytes,
+      ...memory,
       profileFolder: isCounted ? null : options.profileFolder,
     };
     const sessions: Session[] = [];

@@ -15,6 +15,8 @@ export interface Scenario {
   readonly rounds: number | null;
   /** Budget for part buffers that our server is given; null: its default. */
   readonly bufferBytes: number | null;
+  /** Further variables of our server. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 export const MIB = 1024 * 1024;
@@ -113,6 +115,8 @@ function waitingClients(name: string, clients: number): Scenario {
     unit: 'client',
     rounds: 1,
     bufferBytes: 16 * MIB,
+    // Little goes to the disk, so that they wait soon; and S3 is not given up meanwhile.
+    variables: { SPILL_BYTES: '256MiB', S3_CALL_SECS: '900', IDLE_BODY_SECS: '900' },
   };
 }
 

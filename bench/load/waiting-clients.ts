@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoadResult, WaitingLoad } from './load.ts';
@@ -14,7 +15,8 @@ export async function runWaiting(load: WaitingLoad, endpoint: string, pattern: P
   const urls = await createAll(load, endpoint, pattern);
   const crowd = new Crowd(pattern, load.bytes);
   try {
-    for (const [index, url] of urls.entries()) crowd.add(new URL(url), positionOfUpload(index));
+    // One after the other: the system would refuse some of thousands that come at once.
+    for (const [index, url] of urls.entries()) await crowd.add(new URL(url), positionOfUpload(index));
     await crowd.quiet();
   } finally {
     crowd.close();
@@ -43,14 +45,15 @@ class Crowd {
     this.#bytes = bytes;
   }
 
-  add({ hostname, port, pathname }: URL, position: number): void {
+  async add({ host, hostname, port, pathname }: URL, position: number): Promise<void> {
     const socket = connect(Number(port), hostname);
     this.#sockets.push(socket);
+    await once(socket, 'connect');
     socket.on('error', (error) => this.#fail(error.message));
     socket.on('data', (answer) => this.#fail(String(answer).slice(0, 200)));
     const headers = [
       `PATCH ${pathname} HTTP/1.1`,
-      'Host: bench',
+      `Host: ${host}`,
       'Tus-Resumable: 1.0.0',
       'Upload-Offset: 0',
       'Content-Type: application/offset+octet-stream',

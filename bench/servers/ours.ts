@@ -28,6 +28,7 @@ async function start(site: Site): Promise<RunningServer> {
       LOG_LEVEL: 'warn',
       ...(postgres === null ? {} : { DATABASE_URL: await postgres.createDatabase() }),
       ...(settings.signsPayloads ? { S3_PAYLOAD_SIGNING: 'signed' } : {}),
+      ...settings.variables,
       ...(settings.bufferBytes === null ? {} : { BUFFER_BYTES: String(settings.bufferBytes) }),
     },
     ready: (line) => /^\s*tus endpoint\s+(http:\S+)/.exec(line)?.[1] ?? null,

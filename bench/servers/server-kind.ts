@@ -36,6 +36,8 @@ export interface Settings {
   readonly signsPayloads: boolean;
   /** Bytes for part buffers; null: its default. */
   readonly bufferBytes: number | null;
+  /** Further variables of its environment. */
+  readonly variables: Readonly<Record<string, string>>;
   /** Where a CPU profile is written when it ends; null: no profile. */
   readonly profileFolder: string | null;
 }

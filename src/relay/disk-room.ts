@@ -56,16 +56,18 @@ export class DiskRoom {
   /**
    * Looks again when the latest look is old, or when much of what was free then is used.
    *
+   * @param ownBytes what this process has on the disk already
+   * @param share of what it has and may still write: it may not have more than this afterwards
    * @returns false: there is no room. Else {@link written} is to be called when it is on the disk, or has failed
    */
-  reserve(bytes: number): boolean | Promise<boolean> {
+  reserve(bytes: number, ownBytes = 0, share = 1): boolean | Promise<boolean> {
     const isOld = this.#now() - this.#seenAtMs >= LOOK_EVERY_MS;
-    if (!isOld && this.#roomBytes - bytes >= this.#lookBelowBytes) return this.#take(bytes);
-    return this.look().then(() => this.#take(bytes));
+    if (!isOld && this.#roomBytes - bytes >= this.#lookBelowBytes) return this.#take(bytes, ownBytes, share);
+    return this.look().then(() => this.#take(bytes, ownBytes, share));
   }
 
-  #take(bytes: number): boolean {
-    if (bytes > this.#roomBytes) return false;
+  #take(bytes: number, ownBytes: number, share: number): boolean {
+    if (bytes > this.#roomBytes || ownBytes + bytes > share * (ownBytes + this.#roomBytes)) return false;
     this.#roomBytes -= bytes;
     this.#pendingBytes += bytes;
     return true;

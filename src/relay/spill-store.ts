@@ -14,6 +14,12 @@ const STRAY_NAME = /^tus-relay-spill-[0-9a-f-]{36}$/;
 /** After the disk was full, spilling is tried again when a file was closed, or after this long. */
 const RETRY_AFTER_MS = 1_000;
 
+/**
+ * Of what all files may have, parts and merges get this share. The rest is for the beginnings of bodies, which would
+ * stay in memory that no budget counts.
+ */
+const PARTS_SHARE = 3 / 4;
+
 /** What we use of a FileHandle. */
 export interface SpillHandle {
   writev(chunks: readonly Uint8Array[], position: number): Promise<{ bytesWritten: number }>;
@@ -125,11 +131,14 @@ export class SpillStore {
     this.#onSpace = listener;
   }
 
-  /** @throws whatever the file system says */
-  async create(): Promise<SpillFile> {
+  /**
+   * @param share of what all files may have: it does not grow beyond that
+   * @throws whatever the file system says
+   */
+  async create(share = PARTS_SHARE): Promise<SpillFile> {
     const handle = await this.#openFile();
     this.#files += 1;
-    return new SpillFile(handle, this);
+    return new SpillFile(handle, this, share);
   }
 
   /**
@@ -138,9 +147,12 @@ export class SpillStore {
    * @returns a promise only when the disk has to be looked at
    * @throws SpillLimitError, also by rejecting
    */
-  reserve(bytes: number): void | Promise<void> {
+  reserve(bytes: number, share: number): void | Promise<void> {
     const { capBytes } = this.#settings;
-    const fits = capBytes === null ? (this.#disk?.reserve(bytes) ?? true) : this.#bytes + bytes <= capBytes;
+    const fits =
+      capBytes === null
+        ? (this.#disk?.reserve(bytes, this.#bytes, share) ?? true)
+        : this.#bytes + bytes <= capBytes * share;
     return typeof fits === 'boolean' ? this.#count(bytes, fits) : fits.then((it) => this.#count(bytes, it));
   }
 
@@ -151,11 +163,14 @@ export class SpillStore {
     this.#bytes += bytes;
   }
 
-  /** @param reservedBytes of them: the file grew by these */
-  written(bytes: number, reservedBytes: number): void {
+  /**
+   * @param reservedBytes of them: the file grew by these
+   * @param share that the file was created with: what is kept for others says nothing of the room for parts
+   */
+  written(bytes: number, reservedBytes: number, share: number): void {
     this.#disk?.written(reservedBytes);
     this.#totalBytes += bytes;
-    this.#fullSinceMs = null;
+    if (share <= PARTS_SHARE) this.#fullSinceMs = null;
   }
 
   /** @param isCounted the file is still there, and these bytes are not in it */
@@ -200,11 +215,13 @@ export class SpillFile {
   readonly #store: SpillStore;
   /** Bytes reserved in the store: the highest end of any write that was not given up. */
   #reserved = 0;
+  readonly #share: number;
   #closed = false;
 
-  constructor(handle: SpillHandle, store: SpillStore) {
+  constructor(handle: SpillHandle, store: SpillStore, share: number) {
     this.#handle = handle;
     this.#store = store;
+    this.#share = share;
   }
 
   /** All of it or an error. @throws SpillLimitError, SpillSpaceError, ENOSPC and the like */
@@ -214,7 +231,7 @@ export class SpillFile {
     this.#reserved += growth;
     if (growth > 0) {
       try {
-        const reserved = this.#store.reserve(growth);
+        const reserved = this.#store.reserve(growth, this.#share);
         if (reserved !== undefined) await reserved;
       } catch (error) {
         this.#reserved -= growth;
@@ -229,7 +246,7 @@ export class SpillFile {
       this.#store.unwritten(growth, !this.#closed);
       throw error;
     }
-    this.#store.written(bytes, growth);
+    this.#store.written(bytes, growth, this.#share);
   }
 
   async #writeAll(chunks: readonly Uint8Array[], bytes: number, position: number): Promise<void> {

@@ -40,7 +40,7 @@ export class WaitingRoom {
   /** @returns whether they had better go to the file */
   entered(bytes: number): boolean {
     this.#bytes += bytes;
-    return this.#bytes > this.#memoryBytes && bytes <= SLOT_BYTES && this.#spillStore.hasRoom;
+    return this.#bytes > this.#memoryBytes && bytes <= SLOT_BYTES;
   }
 
   left(bytes: number): void {
@@ -50,7 +50,7 @@ export class WaitingRoom {
   /** @returns null: they could not be written */
   async write(chunk: Buffer): Promise<WaitingSlot | null> {
     const slot = this.#freeSlots.pop() ?? this.#slots++;
-    this.#file ??= this.#spillStore.create();
+    this.#file ??= this.#spillStore.create(1);
     const opened = this.#file;
     try {
       const file = await opened;

@@ -88,8 +88,12 @@ test('with SPILL_BYTES the files grow to that and no further, and what is in the
       if (status === 204) return;
       assert.equal(status, 503);
       const url = urls[i] as string;
-      const offset = Number((await head(url)).headers['upload-offset']);
-      assert.equal((await patch(url, offset, content.subarray(offset))).status, 204);
+      await eventually('it is stored', async () => {
+        const { status: looked, headers } = await head(url);
+        if (looked !== 200) return undefined;
+        const offset = Number(headers['upload-offset']);
+        return (await patch(url, offset, content.subarray(offset))).status === 204 ? true : undefined;
+      });
     }),
   );
   await eventually('the files are gone', async () =>

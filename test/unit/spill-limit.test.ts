@@ -62,7 +62,7 @@ test('files grow until only that is free, as if the disk were full then; a file 
   const disk = new FakeDisk();
   disk.othersBytes = 88 * GIB;
   const { store, clock } = openStore(disk);
-  const files = [await store.create(), await store.create()];
+  const files = [await store.create(1), await store.create(1)];
   let position = 0;
   const one = Buffer.alloc(0);
   // The fake counts lengths only, so a write of a GiB costs nothing.
@@ -131,4 +131,17 @@ test('SPILL_BYTES is a limit of its own, whatever the disk has free, and reachin
   assert.equal(store.limitBytes, 3 * MIB);
   await store.settled();
   assert.equal(store.bytes, 0);
+});
+
+test('a quarter of what the files may have is kept for the beginnings of bodies', async () => {
+  const bytes = { length: MIB } as Uint8Array;
+  const [capped, disk] = [openStore(new FakeDisk(), { capBytes: 8 * MIB }).store, new FakeDisk()];
+  disk.othersBytes = 90 * GIB - 8 * MIB;
+  for (const store of [capped, openStore(disk).store]) {
+    const [part, beginnings] = [await store.create(), await store.create(1)];
+    for (let i = 0; i < 6; i += 1) await part.write([bytes], MIB, i * MIB);
+    await assert.rejects(part.write([bytes], MIB, 6 * MIB), SpillLimitError);
+    for (let i = 0; i < 2; i += 1) await beginnings.write([bytes], MIB, i * MIB);
+    await assert.rejects(beginnings.write([bytes], MIB, 2 * MIB), SpillLimitError);
+  }
 });
