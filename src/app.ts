@@ -31,6 +31,7 @@ import { createMetrics } from './observability/metrics.ts';
 import { ServiceWatch } from './observability/service-watch.ts';
 import { createJobQueue } from './pipeline/job-queue.ts';
 import { ThumbnailMaker } from './pipeline/thumbnail-maker.ts';
+import { evidentReads } from './relay/evident-reads.ts';
 import { UploadGoneError, UploadNotFoundError } from './relay/relay-errors.ts';
 import { RelayStore } from './relay/relay-store.ts';
 import { measuredStorage, type S3CallObserver } from './s3/measured-storage.ts';
@@ -109,7 +110,7 @@ export async function startServer(
     { ...{ database, queue, budget, maker, locker, logger, storage }, events: bus },
     from.timing ?? sweepTiming(config),
   );
-  const downloads = new Downloads(storage, config.maxDownloads);
+  const downloads = new Downloads(evidentReads(storage, parts.canary), config.maxDownloads);
   addNodeMetrics(metrics.registry, { budget, locker, database, downloads, uploads: parts.relay.counters });
   opened.defer(() => parts.discards.stop());
   opened.defer(() => parts.sweeper.stop());

@@ -24,6 +24,7 @@ import { systemClock } from '../relay/clock.ts';
 import { UploadCompleter } from '../relay/complete-upload.ts';
 import { enqueueCompletion, runCompletionJob } from '../relay/completion-job.ts';
 import { DiscardWorker } from '../relay/discard-worker.ts';
+import { evidentReads } from '../relay/evident-reads.ts';
 import type { MemoryBudget } from '../relay/memory-budget.ts';
 import type { StorageCanary } from '../relay/storage-canary.ts';
 import type { Sweeper } from '../relay/sweep.ts';
@@ -160,7 +161,8 @@ export function createRelayParts(
       }),
     );
     const thumbnails: ThumbnailJobParts = {
-      ...{ files, storage, maker, events },
+      ...{ files, maker, events },
+      storage: { ...evidentReads(storage, canary), putObject: storage.putObject },
       imageBytes: config.imageBytes,
       largeImageLock: new MachineLock(join(config.spillDir, 'large-image.lock')),
       enqueueLarge: (fileId) => queue.enqueue(database.db, QUEUES.largeThumbnail, { fileId }),

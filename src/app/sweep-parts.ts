@@ -112,6 +112,13 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
   });
   const deepSweeper = new DeepSweeper({ sweeps, adopter, marker, canary, storage, discards, keyPrefix, now: Date.now });
 
+  /** Where no server has run yet nothing tells whose bucket it is. What is wrong with it shows in the steps. */
+  async function keepEvidence(signal?: AbortSignal): Promise<void> {
+    const options = signal === undefined ? {} : { signal };
+    await marker.keep(options).catch(() => {});
+    await canary.keep(options).catch(() => {});
+  }
+
   async function runSweep(request: SweepRequest, signal?: AbortSignal, onFound?: OnFound): Promise<SweepReport> {
     const report: SweepReport = { request, counts: nothingSwept(), deep: null, failures: [] };
     const sweepDeeply = async () => {
@@ -124,6 +131,7 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
       if (request.dryRun) {
         report.counts = { ...(await sweeps.countDue()), adopted: 0 };
       } else {
+        await keepEvidence(signal);
         await discards.makeAllDue();
         const { counts, failures } = await sweeper.sweepToTheEnd(signal);
         report.counts = counts;

@@ -8,6 +8,7 @@ import { ExpiryCatalog } from '../../src/catalog/expiry-catalog.ts';
 import { SweepCatalog } from '../../src/catalog/sweep-catalog.ts';
 import { BucketMarker, ForeignBucketError } from '../../src/relay/bucket-marker.ts';
 import { runCompletionJob } from '../../src/relay/completion-job.ts';
+import { evidentReads } from '../../src/relay/evident-reads.ts';
 import { UploadExpirer } from '../../src/relay/expire-uploads.ts';
 import { UploadGoneError, UploadLostError } from '../../src/relay/relay-errors.ts';
 import { StorageCanary, StorageElsewhereError } from '../../src/relay/storage-canary.ts';
@@ -50,6 +51,8 @@ async function setUp(t: TestContext) {
       for (const [id, multipart] of ours.multiparts) storage.multiparts.set(id, multipart);
       void clock.sleep(secs * 1_000);
     },
+    /** For the canary. */
+    letPass: (secs: number) => clock.sleep(secs * 1_000),
     async create(lengthBytes: number): Promise<string> {
       return (await node.relay.create({ owner: 'public', lengthBytes, metadata: null, body: null })).upload.uploadId;
     },
@@ -259,6 +262,21 @@ test('an upload whose time is over does not expire by the word of another storag
   assert.equal(await relay.state(uploadId), 'open');
   relay.moveBack();
   assert.equal((await expirer.endBatch(10, [], {})).expired, 1);
+});
+
+test('a finished file that another storage lacks is not taken for gone', async (t) => {
+  const relay = await setUp(t);
+  const uploadId = await relay.create(10);
+  const { upload } = await relay.patch(uploadId, 0, patternBytes(10));
+  const reads = evidentReads(relay.storage, relay.canary);
+  relay.moveAway('empty');
+  // Not by the evidence of a moment ago.
+  await relay.letPass(11);
+  await assert.rejects(reads.getObject(upload.objectKey), StorageElsewhereError);
+  await assert.rejects(reads.headObject(upload.objectKey), StorageElsewhereError);
+  relay.moveBack();
+  assert.equal((await reads.headObject(upload.objectKey))?.bytes, 10);
+  assert.equal(await reads.headObject('uploads/nothing'), null);
 });
 
 test('leftovers that another storage does not know are not struck off the list', async (t) => {
