@@ -35,7 +35,7 @@ export class OpenDownload {
     this.socket.on('data', (chunk: Buffer) => {
       this.bytesRead += chunk.length;
     });
-    if (!this.socket.closed) await once(this.socket, 'close');
+    if (!this.socket.closed) await new Promise((resolve) => this.socket.once('close', resolve));
     return this.bytesRead;
   }
 }
