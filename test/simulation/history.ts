@@ -102,6 +102,15 @@ export class History {
     this.#bytes = Buffer.concat([this.#bytes, source.subarray(this.#bytes.length, row.offsetBytes)]);
   }
 
+  /** Whoever takes over knows from the row which numbers may still arrive. */
+  partSent(objectKey: string, partNumber: number): void {
+    const row = this.#tables?.uploads.get(this.#uploadId);
+    if (row?.state !== 'open' || row.objectKey !== objectKey) return;
+    if (partNumber > Math.max(row.sentUpTo, row.contestedTo)) {
+      this.#fail('fencing', `part ${partNumber} is sent, and the row says at most ${row.sentUpTo}`);
+    }
+  }
+
   /** V1, V5, V6 and V9 as they are at this moment. */
   checkStored(): void {
     const row = this.#tables?.uploads.get(this.#uploadId);

@@ -66,6 +66,7 @@ class Simulation {
     this.#history = new History(UPLOAD_ID, this.#bucket, this.#contents);
     this.#server.onCommitted = (_label, before, after) => this.#history.committed(before, after);
     this.#bucket.onChanged = () => this.#history.checkStored();
+    this.#bucket.onPartSent = (key, partNumber) => this.#history.partSent(key, partNumber);
     this.#surroundings = {
       scheduler: this.#scheduler,
       server: this.#server,

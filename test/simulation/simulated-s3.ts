@@ -50,6 +50,8 @@ export class SimulatedBucket {
   readonly switches: Switches;
   /** Called after everything that changed the bucket. */
   onChanged: (what: string) => void = () => {};
+  /** Called when a writer sends a part, before anything can become of it. */
+  onPartSent: (key: string, partNumber: number) => void = () => {};
   /** The endpoint leads to another storage for the time being, which has nothing and takes nothing. */
   isElsewhere = false;
   serial = 0;
@@ -140,6 +142,7 @@ export class SimulatedS3 implements ObjectStorage {
 
   async uploadPart(key: string, s3UploadId: string, partNumber: number, body: Payload): Promise<{ etag: string }> {
     const bytes = await collect(body);
+    this.#bucket.onPartSent(key, partNumber);
     return this.#write('UploadPart', `${s3UploadId} #${partNumber} ${hex(bytes)}`, () => {
       this.#multipart('UploadPart', key, s3UploadId);
       return { inKill: 'perhaps', finish: () => this.#storePart('UploadPart', s3UploadId, partNumber, bytes) };
