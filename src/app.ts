@@ -4,6 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Registry } from 'prom-client';
 import { type ControlSocket, openControlSocket } from './app/control-socket.ts';
+import { originsOf } from './app/listening-origins.ts';
 import { addEventMetrics, addNodeMetrics } from './app/node-metrics.ts';
 import { openCatalog } from './app/open-catalog.ts';
 import { openMemory } from './app/open-memory.ts';
@@ -212,7 +213,7 @@ export async function startServer(
   });
   await parts.startJobs();
 
-  const [origin, ...otherOrigins] = originsOf(http.address);
+  const [origin, ...otherOrigins] = originsOf(http.address, networkInterfaces());
   const running = opened.move();
   return {
     port: http.address.port,
@@ -280,24 +281,4 @@ function codeOf(error: unknown): string {
 /** Express hangs the response on its request. */
 function requestIdOf(request: IncomingMessage & { res?: ServerResponse }): unknown {
   return request.res?.getHeader('x-request-id');
-}
-
-/** Every address at which the server can be reached, as a browser writes it; this machine's own first. */
-function originsOf({
-  address,
-  family,
-  port,
-}: {
-  address: string;
-  family: string;
-  port: number;
-}): [own: string, ...others: string[]] {
-  const isWildcard = address === '0.0.0.0' || address === '::';
-  if (!isWildcard) return [`http://${family === 'IPv6' ? `[${address}]` : address}:${port}`];
-  const found = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  const hosts = found
-    // One that is for its own link only (fe80::) does not stand in a URL.
-    .filter((it) => !it.internal && (it.family === 'IPv4' || (address === '::' && it.scopeid === 0)))
-    .map((it) => (it.family === 'IPv6' ? `[${it.address}]` : it.address));
-  return [`http://127.0.0.1:${port}`, ...hosts.map((host) => `http://${host}:${port}`)];
 }
