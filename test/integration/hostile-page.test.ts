@@ -212,7 +212,9 @@ test('behind a proxy that is trusted, our own page is the one that the proxy’s
 });
 
 test('with ALLOWED_HOSTS the names are checked beyond this machine, too; without, any name does', async (t) => {
-  const listed = await startServerProcess(t, { env: { HOST: '0.0.0.0', ALLOWED_HOSTS: 'up.example:8443' } });
+  const listed = await startServerProcess(t, {
+    env: { HOST: '0.0.0.0', S3_BUCKET: 'embedded', ALLOWED_HOSTS: 'up.example:8443' },
+  });
   const ask = async (url: string, host: string) =>
     (await exchange(`${url}/api/files`, { method: 'GET', headers: { Host: host } })).status;
   assert.equal(await ask(listed.url, 'up.example:8443'), 200);
@@ -220,7 +222,7 @@ test('with ALLOWED_HOSTS the names are checked beyond this machine, too; without
   assert.equal(await ask(listed.url, 'localhost'), 200);
   assert.doesNotMatch(listed.output, /ALLOWED_HOSTS/);
 
-  const open = await startServerProcess(t, { env: { HOST: '0.0.0.0' } });
+  const open = await startServerProcess(t, { env: { HOST: '0.0.0.0', S3_BUCKET: 'embedded' } });
   assert.equal(await ask(open.url, 'up.example'), 200);
   assert.match(open.output, /set ALLOWED_HOSTS/, 'the operator is told');
 });

@@ -190,16 +190,16 @@ test('two nodes in turn: a merge fetches only what the other one has written', a
 });
 
 test('a merge for which there is no room is put off, and the bytes that have arrived are stored', async (t) => {
-  const settings = { partBytes: 16 * MIB };
+  const settings = { partBytes: 64 * MIB };
   const relay = await startTestRelay(t, settings);
-  const size = 20 * KIB;
+  const size = 100 * KIB;
   const content = patternBytes(10 * size);
   const bodyAt = (count: number) => content.subarray(count * size, (count + 1) * size);
   const uploadId = await create(relay, content.length);
   for (let count = 0; count < 7; count += 1) await patch(relay, uploadId, count * size, bodyAt(count));
   // Seven segments are more than a merge's reserve, and there is no disk.
   const other = startNode(relay.database, relay.storage, settings);
-  const taken = other.budget.largestGrantBytes - 64 * KIB;
+  const taken = other.budget.largestGrantBytes - 400 * KIB;
   assert.ok(other.budget.take(taken));
   await patch(other, uploadId, 7 * size, bodyAt(7));
   assert.deepEqual(await tailBytesOf(relay, uploadId), Array(8).fill(size));
