@@ -35,6 +35,7 @@ import { ThumbnailMaker } from './pipeline/thumbnail-maker.ts';
 import { evidentReads } from './relay/evident-reads.ts';
 import { UploadGoneError, UploadNotFoundError } from './relay/relay-errors.ts';
 import { RelayStore } from './relay/relay-store.ts';
+import { StorageElsewhereError } from './relay/storage-canary.ts';
 import { measuredStorage, type S3CallObserver } from './s3/measured-storage.ts';
 import { TusServer } from './tus/tus-server.ts';
 
@@ -141,7 +142,10 @@ export async function startServer(
         await s3.check(signal);
         await parts.canary.check({ signal, pool: 'probes' });
       },
-      onChange: changeTeller(storageWatch),
+      // That it is another storage the canary has told by itself.
+      onChange: (problem) => {
+        if (!(problem instanceof StorageElsewhereError)) changeTeller(storageWatch)(problem);
+      },
     },
   ]);
   const isTrustedProxy = trustedProxies(config.trustProxy);

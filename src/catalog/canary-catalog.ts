@@ -7,6 +7,8 @@ export interface Canary {
   readonly s3UploadId: string;
   /** By the database's clock. */
   readonly ageSecs: number;
+  /** A node has looked for it in vain, and none has seen it since. */
+  readonly missed: boolean;
 }
 
 /** What the canary's keeper needs of the catalog: a stand-in of the same shape fits. */
@@ -21,12 +23,25 @@ export class CanaryCatalog {
 
   /** @returns null before the first one is made */
   async find(): Promise<Canary | null> {
-    const { rows } = await sql<{ object_key: string; s3_upload_id: string; age_secs: number | string }>`
-      SELECT object_key, s3_upload_id, extract(epoch FROM now() - created_at)::float8 AS age_secs FROM storage_canary
-    `.execute(this.#database.db);
+    const { rows } = await sql<{
+      object_key: string;
+      s3_upload_id: string;
+      age_secs: number | string;
+      missed: boolean;
+    }>`
+      SELECT object_key, s3_upload_id, extract(epoch FROM now() - created_at)::float8 AS age_secs,
+        missed_since IS NOT NULL AS missed FROM storage_canary`.execute(this.#database.db);
     const [row] = rows;
     if (row === undefined) return null;
-    return { objectKey: row.object_key, s3UploadId: row.s3_upload_id, ageSecs: Number(row.age_secs) };
+    const { object_key: objectKey, s3_upload_id: s3UploadId, age_secs: ageSecs, missed } = row;
+    return { objectKey, s3UploadId, ageSecs: Number(ageSecs), missed };
+  }
+
+  /** Whether it was there when a node looked for it: nodes that start later know it, too. */
+  async noteSighting(s3UploadId: string, missed: boolean): Promise<void> {
+    await sql`
+      UPDATE storage_canary SET missed_since = CASE WHEN ${missed}::boolean THEN coalesce(missed_since, now()) END
+      WHERE s3_upload_id = ${s3UploadId}`.execute(this.#database.db);
   }
 
   /**
@@ -40,7 +55,8 @@ export class CanaryCatalog {
     const { rows } = await (before === null
       ? sql`INSERT INTO storage_canary (object_key, s3_upload_id) VALUES (${objectKey}, ${s3UploadId})
           ON CONFLICT DO NOTHING RETURNING s3_upload_id`
-      : sql`UPDATE storage_canary SET object_key = ${objectKey}, s3_upload_id = ${s3UploadId}, created_at = now()
+      : sql`UPDATE storage_canary SET object_key = ${objectKey}, s3_upload_id = ${s3UploadId},
+            created_at = now(), missed_since = NULL
           WHERE s3_upload_id = ${before} RETURNING s3_upload_id`
     ).execute(this.#database.db);
     return rows.length === 1;

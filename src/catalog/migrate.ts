@@ -7,6 +7,7 @@ import * as storageCanary from './migrations/0002-storage-canary.ts';
 import * as decodingAttempts from './migrations/0004-decoding-attempts.ts';
 import * as discardBackoff from './migrations/0006-discard-backoff.ts';
 import * as acknowledged from './migrations/0008-acknowledged.ts';
+import * as canaryMissed from './migrations/0009-canary-missed.ts';
 import type { Schema } from './schema.ts';
 
 /** In order of their names; a name is never changed once released. */
@@ -16,6 +17,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0004-decoding-attempts': decodingAttempts,
   '0006-discard-backoff': discardBackoff,
   '0008-acknowledged': acknowledged,
+  '0009-canary-missed': canaryMissed,
 };
 
 const MIGRATION_TABLE = 'schema_migrations';

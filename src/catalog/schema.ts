@@ -162,6 +162,8 @@ export interface StorageCanaryTable {
   object_key: string;
   s3_upload_id: string;
   created_at: GeneratedTimestamp;
+  /** null: it was there at the last look. */
+  missed_since: NullableTimestamp;
 }
 
 export interface Schema {

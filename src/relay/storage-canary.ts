@@ -11,14 +11,17 @@
  *   what is missing is missing.
  * - The canary is gone: this is another storage. Nothing is deleted or given up, requests are answered with 503 (a HEAD
  *   with 423), the node is not ready, and all goes on as soon as the canary is seen again.
- * - The canary was made more than a day ago, since no node was running: that it is gone says nothing. A new one is made.
+ * - The canary was made more than a day ago, since no node was running, and none has missed it before: that it is gone
+ *   says nothing. Where the marker is ours a new one is made; where it is not, this is another storage.
  *
- * An operator who has moved to another storage for good says so with `npm run sweep -- --deep --adopt`.
+ * An operator who has moved to another storage for good, or whose canary somebody has removed, says so with `npm run
+ * sweep -- --deep --adopt`.
  */
 import type { Canary, CanaryCatalogPort } from '../catalog/canary-catalog.ts';
 import type { CatalogIdentityStore } from '../catalog/catalog-identity.ts';
 import { UnavailableError } from '../errors.ts';
 import type { CallOptions, ObjectStorage } from '../s3/object-storage.ts';
+import { S3Error } from '../s3/s3-errors.ts';
 import { type BucketMarker, ForeignBucketError } from './bucket-marker.ts';
 import type { Clock } from './clock.ts';
 import { uploadsPrefix } from './listed-key.ts';
@@ -26,6 +29,8 @@ import { uploadsPrefix } from './listed-key.ts';
 const RENEW_AFTER_SECS = 12 * 3_600;
 /** The shortest time after which services remove unfinished multipart uploads by themselves. */
 const TRUSTED_FOR_SECS = 24 * 3_600;
+/** What has taken the canary's place is removed when it is so old, and can be nobody's canary any more. */
+const REMOVED_AFTER_MS = 24 * 3_600_000;
 /** For so long after the canary was not found, even once, nothing is believed to be gone: not every answer is ours. */
 const UNSETTLED_MS = 10 * 60_000;
 /** While the storage is another one, requests have it looked at again, but not more often than this. */
@@ -84,7 +89,12 @@ export class StorageCanary implements StorageEvidence {
 
   async assertHere(): Promise<void> {
     if (this.#elsewhere === null) return;
-    if (this.#dependencies.clock.now() - this.#lookedMs >= LOOK_AGAIN_MS) await this.#look();
+    if (this.#dependencies.clock.now() - this.#lookedMs >= LOOK_AGAIN_MS) {
+      await this.#look().catch((error) => {
+        // The other storage may not even answer.
+        if (!(error instanceof S3Error)) throw error;
+      });
+    }
     if (this.#elsewhere !== null) throw this.#elsewhere;
   }
 
@@ -110,14 +120,19 @@ export class StorageCanary implements StorageEvidence {
   }
 
   /**
-   * For readiness: does not ask the catalog as long as all is well, whose outages are told apart.
+   * For readiness: does not ask the catalog as long as all is well, whose outages are told apart. Where our credentials
+   * may not ask for the canary, uploads go on all the same: only nothing is believed to be gone.
    *
    * @throws StorageElsewhereError; S3Error when the storage does not answer
    */
   async check(options: CallOptions = {}): Promise<void> {
     if (this.#known === null) return;
-    if (this.#elsewhere === null && (await this.#isThere(this.#known, options))) return;
-    await this.#look(options);
+    try {
+      if (this.#elsewhere === null && (await this.#isThere(this.#known, options))) return;
+      await this.#look(options);
+    } catch (error) {
+      if (!isDenied(error)) throw error;
+    }
     if (this.#elsewhere !== null) throw this.#elsewhere;
   }
 
@@ -128,11 +143,13 @@ export class StorageCanary implements StorageEvidence {
    *   take the canary away from the catalog that it is a copy of): nothing is renewed then
    */
   async keep(options: CallOptions = {}): Promise<void> {
-    const canary = await this.#dependencies.catalog.find();
+    const { catalog, identity, marker } = this.#dependencies;
+    const canary = await catalog.find();
     const sighting = await this.#look(options);
     if (this.#elsewhere !== null) throw this.#elsewhere;
     if (sighting === 'here' && canary !== null && canary.ageSecs < RENEW_AFTER_SECS) return;
-    if (canary !== null) await this.#dependencies.marker.demandOurs(options);
+    // The first one, too, where the catalog has had a bucket before: it may be another one that we are led to now.
+    if (canary !== null || (await identity.read()).generation !== null) await marker.demandOurs(options);
     await this.#replace(canary?.s3UploadId ?? null, options);
   }
 
@@ -145,34 +162,56 @@ export class StorageCanary implements StorageEvidence {
   async #look(options: CallOptions = {}): Promise<Sighting> {
     const { catalog, clock } = this.#dependencies;
     const askedMs = clock.now();
+    // At once: of many requests that wait until this is our storage again, one looks.
+    this.#lookedMs = askedMs;
     const canary = await catalog.find();
     this.#known = canary;
-    let sighting: Sighting = 'untold';
-    let isMissed = false;
-    if (canary !== null) {
-      isMissed = !(await this.#isThere(canary, options));
-      // Asked twice: that one answer is wrong happens, and must not turn clients away.
-      if (!isMissed || (await this.#isThere(canary, options))) sighting = 'here';
-      // Another node may have renewed it between our two questions.
-      else if ((await catalog.find())?.s3UploadId !== canary.s3UploadId) return this.#look(options);
-      else if (canary.ageSecs < TRUSTED_FOR_SECS) sighting = 'gone';
+    if (canary === null) {
+      this.#conclude(null);
+      return 'untold';
     }
-    if (isMissed && sighting !== 'untold') this.#missedMs = askedMs;
-    this.#lookedMs = askedMs;
-    if (sighting === 'here') this.#seenMs = askedMs;
-    this.#conclude(sighting);
-    return sighting;
+    const isMissed = !(await this.#isThere(canary, options));
+    // Asked twice: that one answer is wrong happens, and must not turn clients away.
+    if (!isMissed || (await this.#isThere(canary, options))) {
+      if (isMissed) this.#missedMs = askedMs;
+      this.#seenMs = askedMs;
+      this.#conclude(null);
+      if (canary.missed) await catalog.noteSighting(canary.s3UploadId, false);
+      return 'here';
+    }
+    // Another node may have renewed it between our two questions.
+    if ((await catalog.find())?.s3UploadId !== canary.s3UploadId) return this.#look(options);
+    if (canary.missed || canary.ageSecs < TRUSTED_FOR_SECS) {
+      this.#missedMs = askedMs;
+      this.#conclude(GONE);
+      if (!canary.missed) await catalog.noteSighting(canary.s3UploadId, true);
+      return 'gone';
+    }
+    const problem = await this.#problemWithMarker(options);
+    this.#conclude(problem);
+    return problem === null ? 'untold' : 'gone';
+  }
+
+  async #problemWithMarker(options: CallOptions): Promise<string | null> {
+    try {
+      await this.#dependencies.marker.demandNamed(options);
+      return null;
+    } catch (error) {
+      if (error instanceof ForeignBucketError) return error.message;
+      throw error;
+    }
   }
 
   async #isThere({ objectKey, s3UploadId }: Canary, options: CallOptions): Promise<boolean> {
     return (await this.#dependencies.storage.listParts(objectKey, s3UploadId, options)) !== null;
   }
 
-  #conclude(sighting: Sighting): void {
+  /** @param problem why this is another storage; null: nothing speaks for that */
+  #conclude(problem: string | null): void {
     const { onChange } = this.#dependencies;
-    if (sighting === 'gone') {
+    if (problem !== null) {
       if (this.#elsewhere !== null) return;
-      this.#elsewhere = new StorageElsewhereError(GONE);
+      this.#elsewhere = new StorageElsewhereError(problem);
       onChange(this.#elsewhere);
     } else if (this.#elsewhere !== null) {
       this.#elsewhere = null;
@@ -192,16 +231,35 @@ export class StorageCanary implements StorageEvidence {
     }
     this.#missedMs = Number.NEGATIVE_INFINITY;
     await this.#look(options);
-    if (before === null) return;
-    await storage.abortMultipartUpload(objectKey, before, options);
-    // And those of nodes that were killed before they could commit theirs: whoever is still about to commit one does not
-    // come through any more.
-    for (const listed of await storage.listMultipartUploads(objectKey, options)) {
-      if (listed.s3UploadId !== s3UploadId) await storage.abortMultipartUpload(objectKey, listed.s3UploadId, options);
+    if (before !== null) await this.#removeOld(objectKey, s3UploadId, options);
+  }
+
+  /**
+   * Those before this one, and of nodes that were killed before they could commit theirs. Not what is younger than a day:
+   * another copy of this catalog, which nothing tells from it for an hour (bucket-marker.ts), may have its canary there.
+   */
+  async #removeOld(objectKey: string, canaryId: string, options: CallOptions): Promise<void> {
+    const { storage } = this.#dependencies;
+    const until = Date.now() - REMOVED_AFTER_MS;
+    try {
+      for (const { s3UploadId, initiated } of await storage.listMultipartUploads(objectKey, options)) {
+        if (s3UploadId === canaryId || initiated === null || initiated.getTime() > until) continue;
+        await storage.abortMultipartUpload(objectKey, s3UploadId, options);
+      }
+    } catch (error) {
+      // It only tidies up: the next renewal does it, or the provider where it has no such list.
+      if (!(error instanceof S3Error)) throw error;
     }
   }
 }
 
+/** Our credentials may not do it: asking again would not help. */
+export function isDenied(error: unknown): boolean {
+  return error instanceof S3Error && error.s3Code === 'AccessDenied';
+}
+
 const GONE =
   'this is not the storage that uploads were written to: it does not know the canary, a multipart upload of this ' +
-  'catalog. Check S3_ENDPOINT, S3_BUCKET, S3_KEY_PREFIX and the account; nothing is deleted or given up meanwhile';
+  'catalog. Check S3_ENDPOINT, S3_BUCKET, S3_KEY_PREFIX and the account; nothing is deleted or given up meanwhile. If ' +
+  'this is the storage all the same (the database was restored, the canary was removed, or you have moved), sweep with ' +
+  '--deep --adopt';

@@ -5,7 +5,7 @@ import { type BucketMarker, ForeignBucketError } from './bucket-marker.ts';
 import { enqueueCompletion } from './completion-job.ts';
 import type { DiscardTurn, DiscardWorker } from './discard-worker.ts';
 import type { UploadExpirer } from './expire-uploads.ts';
-import { type StorageCanary, StorageElsewhereError } from './storage-canary.ts';
+import { isDenied, type StorageCanary, StorageElsewhereError } from './storage-canary.ts';
 
 /** Rows of one statement. */
 const BATCH = 100;
@@ -13,7 +13,7 @@ const BATCH = 100;
 const MAX_BATCHES = 20;
 /** The catalog says when the marker is due; how often it is asked. */
 const MARKER_TURN_MS = 300_000;
-/** Where the bucket is another catalog's, that is said (and protested) once an hour. */
+/** Where the bucket is another catalog's, or denies the canary, that is said (and protested) once an hour. */
 const FOREIGN_TURN_MS = 3_600_000;
 
 /** How much of each kind a sweep has done. */
@@ -35,7 +35,7 @@ export interface SweeperDependencies {
   queue: JobEnqueuer;
   discards: Pick<DiscardWorker, 'removeUndone' | 'recheck'>;
   marker: Pick<BucketMarker, 'keep'>;
-  canary: Pick<StorageCanary, 'keep'>;
+  canary: Pick<StorageCanary, 'keep' | 'check'>;
   onFailure: (error: unknown) => void;
   /** Called after a turn of the timer that found something to do. */
   onSwept?: (counts: SweepCounts) => void;
@@ -206,11 +206,25 @@ export class Sweeper {
   }
 
   async #keepMarker(): Promise<void> {
-    if (performance.now() < this.#nextMarkerMs || this.#stop.signal.aborted) return;
+    const { canary, marker } = this.#dependencies;
+    const options = { signal: this.#stop.signal };
+    if (this.#stop.signal.aborted) return;
+    if (performance.now() < this.#nextMarkerMs) {
+      // What is stored until somebody notices that this is another storage stays there.
+      await canary.check(options).catch(() => {});
+      return;
+    }
     try {
-      await this.#dependencies.canary.keep({ signal: this.#stop.signal });
-      await this.#dependencies.marker.keep({ signal: this.#stop.signal });
+      const denied = await canary.keep(options).catch((error) => {
+        if (!isDenied(error)) throw error;
+        return error;
+      });
+      await marker.keep(options);
       this.#nextMarkerMs = performance.now() + MARKER_TURN_MS;
+      if (denied !== undefined) {
+        this.#nextMarkerMs = performance.now() + FOREIGN_TURN_MS;
+        throw denied;
+      }
     } catch (error) {
       if (this.#stop.signal.aborted || error instanceof StorageElsewhereError) return;
       if (error instanceof ForeignBucketError) this.#nextMarkerMs = performance.now() + FOREIGN_TURN_MS;

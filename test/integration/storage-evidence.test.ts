@@ -307,14 +307,135 @@ test('the canary is renewed twice a day, in one turn of whichever node comes fir
   const [first] = ids();
   await relay.canary.keep();
   assert.deepEqual(ids(), [first]);
-  await sql`UPDATE storage_canary SET created_at = now() - interval '13 hours'`.execute(relay.database.db);
   // One that a node had made and could not commit before it was killed.
   await relay.storage.createMultipartUpload(`uploads/.tus-relay-canary-${catalogId}`, {});
-  await Promise.all([relay.canary.keep(), relay.canary.keep(), relay.canary.keep()]);
-  assert.equal(ids().length, 1);
-  assert.notDeepEqual(ids(), [first]);
+  for (let renewal = 1; renewal <= 4; renewal += 1) {
+    await sql`UPDATE storage_canary SET created_at = now() - interval '13 hours'`.execute(relay.database.db);
+    letMultipartsAge(relay, 13);
+    await Promise.all([relay.canary.keep(), relay.canary.keep(), relay.canary.keep()]);
+    // It, and the one before it: those of more than a day ago are gone.
+    if (renewal > 1) assert.equal(ids().length, 2);
+    assert.ok(!ids().includes(first ?? '') || renewal === 1);
+  }
   await relay.canary.demand();
   assert.deepEqual(relay.changes, []);
+});
+
+function letMultipartsAge({ storage }: Relay, hours: number): void {
+  for (const multipart of storage.multiparts.values()) {
+    multipart.initiated = new Date(multipart.initiated.getTime() - hours * 3_600_000);
+  }
+}
+
+/** Another process, which remembers nothing of the storage. */
+function anotherCanary({ database, storage, identity, marker, clock }: Relay): StorageCanary {
+  const catalog = new CanaryCatalog(database);
+  return new StorageCanary({ storage, identity, marker, clock, catalog, keyPrefix: '', onChange: () => {} });
+}
+
+// The marker is in a replica, too, and a canary that is a day old may have been removed because of its age.
+test('a replica that answers for days is not taken for our storage, by a node that starts meanwhile neither', async (t) => {
+  const relay = await setUp(t);
+  const uploadId = await relay.create(4_000);
+  await relay.patch(uploadId, 0, patternBytes(2_300));
+  relay.moveAway('replica');
+  await assert.rejects(relay.canary.keep(), StorageElsewhereError);
+  await sql`UPDATE storage_canary SET created_at = now() - interval '3 days'`.execute(relay.database.db);
+  const started = anotherCanary(relay);
+  for (const canary of [relay.canary, started]) {
+    await assert.rejects(canary.keep(), StorageElsewhereError);
+    await assert.rejects(canary.check(), StorageElsewhereError);
+    await assert.rejects(canary.assertHere(), StorageElsewhereError);
+  }
+  assert.equal(relay.storage.multiparts.size, 0);
+  relay.moveBack();
+  await started.keep();
+  assert.equal((await relay.patch(uploadId, 2_300, patternBytes(1_700))).upload.state, 'finished');
+});
+
+test('nodes that start after a day on a bucket that is not ours say so, and make no canary there', async (t) => {
+  const relay = await setUp(t);
+  await sql`UPDATE storage_canary SET created_at = now() - interval '3 days'`.execute(relay.database.db);
+  relay.moveAway('empty');
+  const started = anotherCanary(relay);
+  await assert.rejects(started.keep(), /there is no marker/);
+  await assert.rejects(started.assertHere(), StorageElsewhereError);
+  await assert.rejects(started.check(), StorageElsewhereError);
+  assert.equal(relay.storage.multiparts.size, 0);
+  relay.moveBack();
+  await started.keep();
+  await started.assertHere();
+});
+
+test('the first canary of a catalog that has written a marker is made only where that is', async (t) => {
+  const relay = await setUp(t);
+  // As a version left it that knew of no canary.
+  await sql`DELETE FROM storage_canary`.execute(relay.database.db);
+  relay.moveAway('empty');
+  await assert.rejects(anotherCanary(relay).keep(), ForeignBucketError);
+  assert.equal(relay.storage.multiparts.size, 0);
+  relay.moveBack();
+  await anotherCanary(relay).keep();
+  await relay.canary.demand();
+});
+
+test('where our credentials may not ask for the canary the node is ready, and believes nothing to be gone', async (t) => {
+  const relay = await setUp(t);
+  const canary = anotherCanary(relay);
+  relay.storage.fate = ({ operation }) =>
+    operation === 'ListParts' ? { kind: 'refuse', code: 'AccessDenied' } : { kind: 'ok' };
+  await assert.rejects(canary.keep(), /AccessDenied/);
+  await canary.check();
+  await canary.assertHere();
+  await assert.rejects(canary.demand(), /AccessDenied/);
+  // Another storage that denies it is still another one.
+  relay.storage.fate = () => ({ kind: 'ok' });
+  relay.moveAway('replica');
+  await assert.rejects(canary.check(), StorageElsewhereError);
+  relay.storage.fate = () => ({ kind: 'refuse', code: 'AccessDenied' });
+  await relay.letPass(3);
+  await assert.rejects(canary.check(), StorageElsewhereError);
+  await assert.rejects(canary.assertHere(), StorageElsewhereError);
+});
+
+test('of many requests that another storage holds up one looks whether ours is back', async (t) => {
+  const relay = await setUp(t);
+  relay.moveAway('empty');
+  await assert.rejects(relay.canary.check(), StorageElsewhereError);
+  await relay.letPass(3);
+  relay.storage.forget();
+  const asked = await Promise.allSettled(Array.from({ length: 50 }, () => relay.canary.assertHere()));
+  assert.ok(asked.every(({ status }) => status === 'rejected'));
+  assert.deepEqual(relay.storage.counts(), { ListParts: 2 });
+});
+
+// Nothing tells two copies of a catalog from each other until one of them renews the marker.
+test('a clone of minutes ago that renews its canary leaves the original’s where it is', async (t) => {
+  const relay = await setUp(t);
+  await sql`UPDATE storage_canary SET created_at = now() - interval '13 hours'`.execute(relay.database.db);
+  letMultipartsAge(relay, 13);
+  const cloned = (await sql<{ id: string }>`SELECT s3_upload_id AS id FROM storage_canary`.execute(relay.database.db))
+    .rows[0]?.id;
+  await relay.canary.keep();
+  const renew = (id: string | undefined) =>
+    sql`UPDATE storage_canary SET s3_upload_id = ${id}, created_at = now() - interval '13 hours'`.execute(
+      relay.database.db,
+    );
+  const original = (await new CanaryCatalog(relay.database).find())?.s3UploadId;
+  await renew(cloned);
+  await anotherCanary(relay).keep();
+  await renew(original);
+  await relay.canary.check();
+  assert.ok(relay.storage.multiparts.has(original ?? ''));
+});
+
+test('a service that lists no multipart uploads has its canary renewed all the same', async (t) => {
+  const relay = await setUp(t);
+  await sql`UPDATE storage_canary SET created_at = now() - interval '13 hours'`.execute(relay.database.db);
+  relay.storage.fate = ({ operation }) =>
+    operation === 'ListMultipartUploads' ? { kind: 'refuse', code: 'NotImplemented' } : { kind: 'ok' };
+  await relay.canary.keep();
+  await relay.canary.demand();
 });
 
 test('a canary that nobody has renewed for a day says nothing when it is gone: a new one is made', async (t) => {

@@ -130,7 +130,7 @@ export class SimulatedNode implements SimulatedProcess {
       sweeps: new MemorySweepCatalog(database),
       // Kept by the timer alone, which does not run here.
       marker: { keep: async () => {} },
-      canary: { keep: async () => {} },
+      canary: { keep: async () => {}, check: async () => {} },
     });
     // Refusals are random here, and nothing that ends an upload.
     this.#jobDependencies = { completer, catalog, evidence: canary, giveUpRefusedSecs: Number.POSITIVE_INFINITY };

@@ -13,8 +13,14 @@ export class MemoryCanaryCatalog implements CanaryCatalogPort {
     const { now } = this.#database.server;
     return this.#database.read('find canary', ({ canary }) => {
       if (canary === null) return null;
-      const { objectKey, s3UploadId, createdAtMs } = canary;
-      return { objectKey, s3UploadId, ageSecs: (now() - createdAtMs) / 1000 };
+      const { objectKey, s3UploadId, createdAtMs, missed } = canary;
+      return { objectKey, s3UploadId, ageSecs: (now() - createdAtMs) / 1000, missed };
+    });
+  }
+
+  async noteSighting(s3UploadId: string, missed: boolean): Promise<void> {
+    await this.#database.write(this.#database.db, 'note sighting of canary', (tables) => {
+      if (tables.canary?.s3UploadId === s3UploadId) tables.canary = { ...tables.canary, missed };
     });
   }
 
@@ -22,7 +28,7 @@ export class MemoryCanaryCatalog implements CanaryCatalogPort {
     const { now } = this.#database.server;
     return this.#database.write(this.#database.db, 'replace canary', (tables) => {
       if ((tables.canary?.s3UploadId ?? null) !== before) return false;
-      tables.canary = { objectKey, s3UploadId, createdAtMs: now() };
+      tables.canary = { objectKey, s3UploadId, createdAtMs: now(), missed: false };
       return true;
     });
   }

@@ -48,7 +48,12 @@ export interface MemoryTables {
   readonly jobs: Map<number, MemoryJob>;
   /** Last number given to a discard or a job. */
   serial: number;
-  canary: { readonly objectKey: string; readonly s3UploadId: string; readonly createdAtMs: number } | null;
+  canary: {
+    readonly objectKey: string;
+    readonly s3UploadId: string;
+    readonly createdAtMs: number;
+    readonly missed: boolean;
+  } | null;
 }
 
 /** Decides when a statement runs and what its caller learns of it. */

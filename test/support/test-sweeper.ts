@@ -45,7 +45,7 @@ function addSweepers(node: Awaited<ReturnType<typeof startTestRelay>>, keyPrefix
   });
   const sweeper = new Sweeper({
     ...{ database, expirer, sweeps, queue, discards, marker },
-    canary: { keep: async () => {} },
+    canary: { keep: async () => {}, check: async () => {} },
     onFailure: (error) => failures.push(error),
   });
   const adopter = new ObjectAdopter({
