@@ -72,15 +72,25 @@ export class BucketMarker {
     await this.#rotate(identity.catalogId, options);
   }
 
-  /** Before anything is deleted. @throws ForeignBucketError unless the marker is ours and nobody protests */
+  /** Before what nobody knows is deleted. @throws ForeignBucketError unless the marker is ours and nobody protests */
   async demandOurs(options: CallOptions = {}): Promise<void> {
+    await this.demandCurrent(options);
+    const protest = await this.#read(this.protestKey, options);
+    if (protest !== null) throw new ForeignBucketError(contested(this.protestKey, catalogIdOf(protest)));
+  }
+
+  /**
+   * Before anything is deleted: no later copy of this catalog goes on here. A protest does not count, or a clone could
+   * keep the original from removing what it knows to be unneeded.
+   *
+   * @throws ForeignBucketError
+   */
+  async demandCurrent(options: CallOptions = {}): Promise<void> {
     const identity = await this.#dependencies.identity.read();
     const found = await this.#load(options);
     // Not "may we write one?": nothing is deleted on the strength of a marker that is not there.
     const problem = found === 'none' ? missing(this.markerKey) : await this.#problemWith(found, identity, options);
     if (problem !== null) throw new ForeignBucketError(problem);
-    const protest = await this.#read(this.protestKey, options);
-    if (protest !== null) throw new ForeignBucketError(contested(this.protestKey, catalogIdOf(protest)));
   }
 
   /**

@@ -52,7 +52,7 @@ interface DiscardWork {
 export class DiscardWorker {
   readonly #discards: DiscardCatalogPort;
   readonly #storage: Remover;
-  readonly #evidence: Pick<StorageEvidence, 'demand'>;
+  readonly #evidence: Pick<StorageEvidence, 'demandOurs'>;
   readonly #onFailure: (error: unknown) => void;
   readonly #stop = new AbortController();
   #running: Promise<void> | null = null;
@@ -62,7 +62,7 @@ export class DiscardWorker {
   constructor(
     discards: DiscardCatalogPort,
     storage: Remover,
-    evidence: Pick<StorageEvidence, 'demand'>,
+    evidence: Pick<StorageEvidence, 'demandOurs'>,
     onFailure: (error: unknown) => void,
   ) {
     this.#discards = discards;
@@ -146,10 +146,10 @@ export class DiscardWorker {
       if (signal.aborted) return { removed, failure: tally.failure, more: true };
       const discards = await work.find();
       if (discards.length === 0) return { removed, failure: tally.failure, more: false };
-      await this.#evidence.demand(EVIDENCE_LASTS_MS, { signal });
+      await this.#evidence.demandOurs(EVIDENCE_LASTS_MS, { signal });
       const { gone, left } = await this.#remove(discards, tally, signal);
       // Behind the answers: "there is no such upload" may have come from another storage since.
-      if (gone.length > 0 && discards.some(mayBelieve)) await this.#evidence.demand(0, { signal });
+      if (gone.length > 0 && discards.some(mayBelieve)) await this.#evidence.demandOurs(0, { signal });
       await work.settle(gone);
       await this.#discards.postpone(left);
       removed += gone.length;

@@ -33,7 +33,7 @@ export interface ExpirerDependencies {
   expiry: Pick<ExpiryCatalog, 'findOverdue' | 'expire' | 'adopt'>;
   storage: Pick<ObjectStorage, 'headObject' | 'getObject'>;
   /** That an object is not there is believed only of the storage that it would have been written to. */
-  evidence: Pick<StorageEvidence, 'demand'>;
+  evidence: Pick<StorageEvidence, 'demandOurs'>;
   end: Pick<EndOfBytes, 'recordFinished'>;
   /** Called when an upload that was to expire has been finished, since its object was there. */
   onAdopted?: (upload: UploadRecord) => void;
@@ -84,7 +84,7 @@ export class UploadExpirer {
         }
       }
     }
-    if (absent.length > 0) await this.#dependencies.evidence.demand(0, options);
+    if (absent.length > 0) await this.#dependencies.evidence.demandOurs(0, options);
     batch.expired = await this.#dependencies.expiry.expire(absent);
     return batch;
   }

@@ -56,13 +56,18 @@ export interface StorageEvidence {
    * @throws StorageElsewhereError; S3Error when it does not answer
    */
   demand(maxAgeMs?: number, options?: CallOptions): Promise<void>;
+  /**
+   * The same before anything is deleted: nor may another copy of this catalog have gone on from where this one is. What a
+   * clone or a restored backup takes for unneeded the original may need.
+   */
+  demandOurs(maxAgeMs?: number, options?: CallOptions): Promise<void>;
 }
 
 export interface CanaryDependencies {
   catalog: CanaryCatalogPort;
   identity: Pick<CatalogIdentityStore, 'read'>;
   storage: Pick<ObjectStorage, 'createMultipartUpload' | 'listParts' | 'abortMultipartUpload' | 'listMultipartUploads'>;
-  marker: Pick<BucketMarker, 'demandNamed' | 'demandOurs'>;
+  marker: Pick<BucketMarker, 'demandNamed' | 'demandCurrent' | 'demandOurs'>;
   clock: Pick<Clock, 'now'>;
   keyPrefix: string;
   /** Called when the storage turns out to be another one, and with null when it is ours again. */
@@ -80,6 +85,8 @@ export class StorageCanary implements StorageEvidence {
   /** When the storage was last asked, and when it last had the canary. */
   #lookedMs = Number.NEGATIVE_INFINITY;
   #seenMs = Number.NEGATIVE_INFINITY;
+  /** When the storage was asked whose it is, and it was ours alone. */
+  #oursMs = Number.NEGATIVE_INFINITY;
   /** When it was last not found. */
   #missedMs = Number.NEGATIVE_INFINITY;
 
@@ -109,14 +116,16 @@ export class StorageCanary implements StorageEvidence {
     if (clock.now() - this.#missedMs < UNSETTLED_MS) {
       throw new StorageElsewhereError('a moment ago this was not the storage that uploads were written to');
     }
-    try {
-      await marker.demandNamed(options);
-    } catch (error) {
-      if (error instanceof ForeignBucketError) {
-        throw new StorageElsewhereError(error.message, { cause: error });
-      }
-      throw error;
-    }
+    await ofOurBucket(marker.demandNamed(options));
+  }
+
+  async demandOurs(maxAgeMs = 0, options: CallOptions = {}): Promise<void> {
+    const { clock, marker } = this.#dependencies;
+    const askedMs = clock.now();
+    if (this.#elsewhere === null && askedMs - this.#oursMs < maxAgeMs) return;
+    await this.demand(0, options);
+    await ofOurBucket(marker.demandCurrent(options));
+    this.#oursMs = askedMs;
   }
 
   /**
@@ -250,6 +259,16 @@ export class StorageCanary implements StorageEvidence {
       // It only tidies up: the next renewal does it, or the provider where it has no such list.
       if (!(error instanceof S3Error)) throw error;
     }
+  }
+}
+
+/** @throws StorageElsewhereError for a bucket that the marker says is not ours */
+async function ofOurBucket(marked: Promise<void>): Promise<void> {
+  try {
+    await marked;
+  } catch (error) {
+    if (error instanceof ForeignBucketError) throw new StorageElsewhereError(error.message, { cause: error });
+    throw error;
   }
 }
 

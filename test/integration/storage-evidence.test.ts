@@ -448,15 +448,45 @@ test('a canary that nobody has renewed for a day says nothing when it is gone: a
   await relay.canary.demand();
 });
 
+/** The original has renewed the marker since this copy of its database was made. */
+async function becomeClone({ storage, identity }: Relay): Promise<void> {
+  const marker = storage.objects.get(MARKER_KEY);
+  assert.ok(marker);
+  const { catalogId } = await identity.read();
+  const later = JSON.stringify({ catalogId, generation: '11111111-1111-4111-8111-111111111111' });
+  storage.objects.set(MARKER_KEY, { ...marker, bytes: Buffer.from(later) });
+}
+
+// The original's client may have gone on with the upload all the time.
+test('a clone of the database neither expires uploads nor removes what the original may need', async (t) => {
+  const relay = await setUp(t);
+  const [expired, ended] = [await relay.create(4_000), await relay.create(4_000)];
+  for (const uploadId of [expired, ended]) await relay.patch(uploadId, 0, patternBytes(2_300));
+  await relay.discards.idle();
+  await becomeClone(relay);
+  await relay.letPass(61);
+  const before = [...relay.storage.objects.keys(), ...relay.storage.multiparts.keys()];
+  await relay.relay.terminate(ended);
+  await relay.discards.idle();
+  await sql`UPDATE uploads SET expires_at = now() - interval '1 hour' WHERE state = 'open'`.execute(relay.database.db);
+  const { database, storage, end, canary } = relay;
+  const expiry = new ExpiryCatalog(database, { discardRecheckSecs: 1_800 });
+  const expirer = new UploadExpirer({ database, expiry, storage, end, evidence: canary });
+  await assert.rejects(expirer.endBatch(10, [], {}), /renewed by a later copy of this catalog/);
+  assert.equal(await relay.state(expired), 'open');
+  assert.deepEqual([...relay.storage.objects.keys(), ...relay.storage.multiparts.keys()], before);
+  // Whoever says that this is the one has it cleaned up.
+  await relay.marker.adopt();
+  relay.discards.kick();
+  await relay.discards.idle();
+  assert.equal((await expirer.endBatch(10, [], {})).expired, 1);
+  assert.ok(relay.storage.objects.size + relay.storage.multiparts.size < before.length);
+});
+
 test('a clone of the database does not take the canary away from the original', async (t) => {
   const relay = await setUp(t);
   await sql`UPDATE storage_canary SET created_at = now() - interval '13 hours'`.execute(relay.database.db);
-  // The original has renewed the marker since the clone was made.
-  const marker = relay.storage.objects.get(MARKER_KEY);
-  assert.ok(marker);
-  const { catalogId } = await relay.identity.read();
-  const later = JSON.stringify({ catalogId, generation: '11111111-1111-4111-8111-111111111111' });
-  relay.storage.objects.set(MARKER_KEY, { ...marker, bytes: Buffer.from(later) });
+  await becomeClone(relay);
   await assert.rejects(relay.canary.keep(), ForeignBucketError);
   assert.equal(relay.storage.multiparts.size, 1);
   await relay.canary.check();

@@ -99,7 +99,7 @@ export class SimulatedNode implements SimulatedProcess {
       ...{ storage, clock, keyPrefix: '' },
       catalog: new MemoryCanaryCatalog(database),
       identity: { read: async () => ({ catalogId: 'catalog', generation: null, pending: null, rotationDue: false }) },
-      marker: { demandNamed: async () => {}, demandOurs: async () => {} },
+      marker: { demandNamed: async () => {}, demandCurrent: async () => {}, demandOurs: async () => {} },
       onChange: (problem) => scheduler.say(`${name}: ${problem === null ? 'our storage' : 'not our storage'}`),
     });
     this.canary = canary;

@@ -44,7 +44,11 @@ export function impatientClock(): Clock {
 }
 
 /** A storage that is surely the one that was written to. */
-export const SURE_OF_STORAGE: StorageEvidence = { assertHere: async () => {}, demand: async () => {} };
+export const SURE_OF_STORAGE: StorageEvidence = {
+  assertHere: async () => {},
+  demand: async () => {},
+  demandOurs: async () => {},
+};
 
 /** The relay on a real catalog (in memory) and an S3 in memory, with small parts. */
 export async function startTestRelay(
