@@ -96,7 +96,10 @@ export function createOperations({ database, queue, catalog, kickDiscards }: Ope
       return { jobs: await jobs.list(request.queue, request.limit), changed: 0, problem: null };
     }
     const done = await (request.action === 'retry' ? jobs.retry(request.jobId) : jobs.discard(request.jobId));
-    const problem = done ? null : `there is no job ${request.jobId} that could be changed: it is done, or running`;
+    const problem = done
+      ? null
+      : `there is no job ${request.jobId} that could be changed: it is done, or running, or another one about the same ` +
+        'upload or file has taken its place';
     return { jobs: [], changed: done ? 1 : 0, problem };
   }
 

@@ -55,14 +55,21 @@ export class JobAdmin {
     }));
   }
 
-  /** A job that waits, or is not tried any more, may run at once. @returns false when there is no such job */
+  /**
+   * A job that waits, or is not tried any more, may run at once.
+   *
+   * @returns false when there is no such job, or another one about the same has taken its place
+   */
   async retry(jobId: string): Promise<boolean> {
     return this.#update(sql`
-      UPDATE pgboss.job SET start_after = now(), completed_on = NULL,
+      UPDATE pgboss.job j SET start_after = now(), completed_on = NULL,
         state = CASE WHEN state = 'failed' THEN 'retry'::pgboss.job_state ELSE state END,
         retry_limit = CASE WHEN state = 'failed' THEN retry_count + 1 ELSE retry_limit END
       WHERE id = ${jobId}::uuid AND name IN (${sql.join(Object.values(QUEUES))})
-        AND state IN ('created', 'retry', 'failed') RETURNING id`);
+        AND (state IN ('created', 'retry') OR state = 'failed' AND NOT EXISTS (
+          SELECT FROM pgboss.job other WHERE other.name = j.name AND other.singleton_key = j.singleton_key
+            AND other.state IN ('created', 'retry', 'active')))
+      RETURNING id`);
   }
 
   /** The jobs about an upload that wait for their time may run at once. */

@@ -148,4 +148,19 @@ forEachTestDatabase((kind, open) => {
     await queue.work(QUEUES.uploadCompletion, { concurrency: 1 }, async () => ran.resolve());
     await ran.promise;
   });
+
+  // The sweeper has asked for another one since.
+  test(`${kind}: a job is not tried again beside another one about the same upload`, async (t) => {
+    const { database, queue, operations, jobs } = await setUp(t);
+    const data = { uploadId: randomUUID() };
+    await queue.enqueue(database.db, QUEUES.uploadCompletion, data, { startAfterSecs: 3_600 });
+    await sql`UPDATE pgboss.job SET state = 'failed', retry_limit = 0, completed_on = now() WHERE name = ${QUEUES.uploadCompletion}`.execute(
+      database.db,
+    );
+    await queue.enqueue(database.db, QUEUES.uploadCompletion, data, { startAfterSecs: 3_600 });
+    const [failed, waiting] = await jobs();
+    const report = await operations.runJobs({ action: 'retry', jobId: failed?.jobId ?? '' });
+    assert.match(report.problem ?? '', /another one about the same/);
+    assert.deepEqual([failed?.state, waiting?.state, (await jobs()).length], ['failed', 'created', 2]);
+  });
 });
