@@ -96,3 +96,24 @@ for (const kind of ['empty', 'replica'] as const) {
     assert.match(errors[0] ?? '', /the storage is not the one that uploads were written to/);
   });
 }
+
+test('a server that starts at another storage says so, stores nothing there, and goes on when it is led back', async (t) => {
+  const { ours, other, endpoint, server, otherBucket, isReady } = await setUp(t);
+  await server.start();
+  const upload = await createUpload(`${server.url}/files`, 2_000);
+  const content = patternBytes(2_000);
+  assert.equal((await patch(upload, 0, content.subarray(0, 1_000))).status, 204);
+  await server.stop();
+  endpoint.leadTo(other.port);
+  await server.start();
+  const again = upload.replace(/:\d+/, `:${server.port}`);
+  assert.equal(await isReady(), false);
+  assert.equal((await patch(again, 1_000, content.subarray(1_000))).status, 503);
+  assert.equal(server.loggedErrors().length, 1);
+  const left = [...(await otherBucket.listObjects('')).objects];
+  assert.deepEqual(left, []);
+  endpoint.leadTo(ours.port);
+  await eventually('ready', async () => ((await isReady()) ? true : undefined));
+  assert.equal((await patch(again, 1_000, content.subarray(1_000))).status, 204);
+  assert.ok((await get(again)).body.equals(content));
+});
