@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { StartError } from '../errors.ts';
+import { takeAbsoluteTarget } from './absolute-target.ts';
 import { continueWhenRead } from './expect-continue.ts';
 import { StalledReaders } from './stalled-readers.ts';
 
@@ -67,6 +68,7 @@ export async function listen(
   server.prependListener('request', (request) => {
     // Whoever takes the body resumes it. Until then it waits at its sender, not in our memory.
     if (hasBody(request)) request.socket.pause();
+    takeAbsoluteTarget(request);
   });
   server.on('request', (_request, response) => {
     // `server.close()` ends the connections that are idle now; those that become so later are for us to end.

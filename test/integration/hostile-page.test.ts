@@ -149,6 +149,30 @@ test('a page whose name was made to lead to this machine is turned away, whateve
   assert.match(await rawGet(port, 'GET /api/files HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n'), /^HTTP\/1\.1 421 /);
 });
 
+test('the host in the request’s target counts, whatever the Host header says, and the path behind it is ours', async (t) => {
+  const world = await startWorld(t);
+  const { port } = world.server;
+  const ask = (line: string, host: string) =>
+    rawGet(
+      port,
+      `${line} HTTP/1.1\r\nHost: ${host}\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 3\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
+    );
+  const own = `127.0.0.1:${port}`;
+  for (const line of [
+    'GET http://evil.example/api/files',
+    'POST http://evil.example/files',
+    'GET http://evil.example',
+  ]) {
+    assert.match(await ask(line, own), /^HTTP\/1\.1 421 /, line);
+  }
+  assert.match(await ask('GET http:///api/files', own), /^HTTP\/1\.1 4\d\d /, 'no host at all');
+  assert.match(await ask(`GET http://${own}/api/files?limit=1`, 'evil.example'), /^HTTP\/1\.1 200 /);
+  assert.match(await ask(`GET HTTP://${own}`, own), /^HTTP\/1\.1 200 /);
+  const created = await ask(`POST http://${own}/files`, own);
+  assert.match(created, new RegExp(`^HTTP/1\\.1 201 .*\\r\\nLocation: http://${own}/files/`, 's'));
+  assert.equal((await exchange(world.open, { method: 'HEAD', headers: TUS })).headers['upload-offset'], '4');
+});
+
 test('our own page and pages of the user’s own machine may do everything, with credentials', async (t) => {
   const world = await startWorld(t);
   const port = world.server.port;
