@@ -112,7 +112,7 @@ export async function startServer(
     { ...{ database, queue, budget, maker, locker, logger, storage }, events: bus },
     from.timing ?? sweepTiming(config),
   );
-  const downloads = new Downloads(evidentReads(storage, parts.canary), config.maxDownloads);
+  const downloads = new Downloads(evidentReads(storage, parts.canary), config.maxDownloads, config.s3CallSecs * 1_000);
   addNodeMetrics(metrics.registry, { budget, locker, database, downloads, uploads: parts.relay.counters });
   opened.defer(() => parts.discards.stop());
   opened.defer(() => parts.sweeper.stop());

@@ -23,12 +23,17 @@ export class DownloadsBusyError extends RelayError {
 export class Downloads {
   readonly #storage: ContentSource;
   readonly #limit: number;
+  readonly #answerMs: number;
   readonly #open = new Set<Response>();
 
-  /** @param limit MAX_DOWNLOADS */
-  constructor(storage: ContentSource, limit: number) {
+  /**
+   * @param limit MAX_DOWNLOADS
+   * @param answerMs how long the storage may take to begin with its answer: S3_CALL_SECS
+   */
+  constructor(storage: ContentSource, limit: number, answerMs: number) {
     this.#storage = storage;
     this.#limit = limit;
+    this.#answerMs = answerMs;
   }
 
   get openCount(): number {
@@ -55,6 +60,8 @@ export class Downloads {
     missing: () => RelayError,
   ): Promise<void> {
     const gone = new AbortController();
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), this.#answerMs);
     let body: Readable | null = null;
     response.once('close', () => {
       this.#open.delete(response);
@@ -64,7 +71,9 @@ export class Downloads {
     try {
       // Gone while the catalog was asked: a place that is taken now would never be free again.
       if (response.destroyed) return;
-      const opened = await this.#openObject(request, response, objectKey, range, gone.signal);
+      const signal = AbortSignal.any([gone.signal, late.signal]);
+      const opened = await this.#openObject(request, response, objectKey, range, signal);
+      clearTimeout(timer);
       if (opened === null) throw missing();
       if (opened === 'head') {
         response.end();
@@ -78,9 +87,13 @@ export class Downloads {
         return;
       }
       if (!response.headersSent) forgetContent(response);
+      if (late.signal.aborted) {
+        throw new UnavailableError('storage', 'the storage has not answered in time', { cause: error });
+      }
       if (error instanceof RelayError) throw error;
       throw new UnavailableError('storage', 'the storage broke off in the middle of a file', { cause: error });
     } finally {
+      clearTimeout(timer);
       this.#open.delete(response);
     }
   }

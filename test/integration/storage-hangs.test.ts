@@ -77,6 +77,30 @@ test('S3 hangs when the parts are put together: 503, then 423, and the server fi
   assert.ok((await exchange(url, { method: 'GET' })).body.equals(CONTENT));
 });
 
+test('S3 hangs when a file is asked for: after S3_CALL_SECS 503, and the place among the downloads is free', async (t) => {
+  const { server, s3, filesUrl } = await startWithS3(t, { S3_CALL_SECS: '2', MAX_DOWNLOADS: '1' });
+  const url = await createUpload(filesUrl, 5);
+  assert.equal((await patch(url, 0, patternBytes(5))).status, 204);
+  const content = `${server.url}/api/files/${url.split('/').at(-1)}/content`;
+  const hanging = (['GetObject', 'HeadObject'] as const).map((operation) => ({ operation, action: HANGS }));
+  await s3.control({ rules: hanging });
+  for (const [method, address] of [
+    ['GET', url],
+    ['GET', content],
+    ['HEAD', content],
+  ] as const) {
+    const startedMs = performance.now();
+    const answer = await exchange(address, { method });
+    assert.equal(answer.status, 503, `${method} ${address}`);
+    // Silence on the connection is taken for a break after 60 s.
+    assert.ok(performance.now() - startedMs < 30_000);
+    assert.ok(Number(answer.headers['retry-after']) > 0);
+    assert.equal(answer.headers.etag, undefined, 'nothing of the file is told');
+  }
+  await s3.control({ clear: true });
+  assert.ok((await exchange(url, { method: 'GET' })).body.equals(patternBytes(5)));
+});
+
 test('uploads that have every connection to S3 in use do not make the node look as if S3 were away', async (t) => {
   const { server, s3, filesUrl } = await startWithS3(t, {});
   await s3.control({ rules: [{ operation: 'PutObject', action: HANGS }] });

@@ -47,7 +47,7 @@ function serveFile(t: TestContext, file: Partial<DescribedFile> = {}, wishes: Wi
       listFiles: async () => ({ files: [served], next: 'more', total: null }),
       findFile: async (fileId) => (fileId === ID ? served : null),
     },
-    downloads: new Downloads(storage ?? bucket, maxDownloads ?? 100),
+    downloads: new Downloads(storage ?? bucket, maxDownloads ?? 100, 60_000),
     deleteFile: async () => true,
     publicUrlBase: null,
     ...parts,
