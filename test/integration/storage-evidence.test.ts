@@ -487,6 +487,18 @@ test('a clone of the database neither expires uploads nor removes what the origi
   assert.ok(relay.storage.objects.size + relay.storage.multiparts.size < before.length);
 });
 
+test('a canary that was missed and seen again may be removed for its age like any other', async (t) => {
+  const relay = await setUp(t);
+  relay.moveAway('replica');
+  await assert.rejects(relay.canary.check(), StorageElsewhereError);
+  relay.moveBack();
+  await relay.canary.check();
+  await sql`UPDATE storage_canary SET created_at = now() - interval '25 hours'`.execute(relay.database.db);
+  relay.storage.multiparts.clear();
+  await relay.canary.keep();
+  await relay.canary.demand();
+});
+
 test('a clone of the database does not take the canary away from the original', async (t) => {
   const relay = await setUp(t);
   await sql`UPDATE storage_canary SET created_at = now() - interval '13 hours'`.execute(relay.database.db);
