@@ -81,6 +81,7 @@ export class TusServer extends Server {
     const method = methodOf(request);
     try {
       if (method === 'GET') await this.#download(request, response);
+      else if (method === 'OPTIONS') await this.#tellAbilities(request, response);
       else await this.#running.run(method, response, (running) => this.#route(method, request, response, running));
     } catch (error) {
       this.answerError(error, request, response);
@@ -95,6 +96,18 @@ export class TusServer extends Server {
     return this.#options.download(uploadId, request, response);
   }
 
+  /**
+   * Not among the running requests: the library waits for ever when the client leaves before the answer is out. A
+   * shutdown still answers it, as browsers ask so before each HEAD of another origin.
+   */
+  #tellAbilities(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const cors = corsHeaders(this.#options.readableBy(request));
+    for (const [name, value] of Object.entries(cors)) response.setHeader(name, String(value));
+    // Of a request that only means OPTIONS, the library would do what it is called.
+    request.method = 'OPTIONS';
+    return super.handle(request, response);
+  }
+
   async #route(
     method: string,
     request: IncomingMessage,
@@ -104,13 +117,6 @@ export class TusServer extends Server {
     const { basePath, isTrustedProxy } = this.#options;
     const path = pathOf(request);
     const uploadId = uploadIdOf(path, basePath);
-    if (method === 'OPTIONS') {
-      const cors = corsHeaders(this.#options.readableBy(request));
-      for (const [name, value] of Object.entries(cors)) response.setHeader(name, String(value));
-      // Of a request that only means OPTIONS, the library would do what it is called.
-      request.method = method;
-      return super.handle(request, response);
-    }
     assertTusVersion(request);
     if (uploadId === null) {
       if (method !== 'POST' || !isCollection(path, basePath)) throw notFound(method);

@@ -188,3 +188,14 @@ function startNpm(t: TestContext, dataDir: string): ChildProcess {
   });
   return npm;
 }
+
+test('a client that left in the midst of a preflight does not hold the shutdown', async (t) => {
+  const server = await startServerProcess(t, { env: { DRAIN_SECS: '60' } });
+  const socket = connect(server.port, '127.0.0.1').resume();
+  // What is no HTTP ends the connection before the preflight has been answered.
+  socket.write('OPTIONS /files HTTP/1.1\r\nHost: localhost\r\n\r\nnonsense');
+  await once(socket, 'close');
+  const startedMs = performance.now();
+  assert.deepEqual(await server.stop('SIGTERM'), { code: 0, signal: null });
+  assert.ok(performance.now() - startedMs < 30_000);
+});
