@@ -1,6 +1,6 @@
-import { parseArgs } from 'node:util';
 import { JOBS_REQUEST, type JobsRequest } from '../app/operations.ts';
 import { QUEUES } from '../pipeline/queues.ts';
+import { parseCommandLine } from './parse-command-line.ts';
 import { UsageError } from './usage-error.ts';
 
 const QUEUE_NAMES = Object.values(QUEUES).join(', ');
@@ -28,7 +28,16 @@ export interface JobsArguments {
 
 /** @throws UsageError */
 export function readJobsArguments(args: string[]): JobsArguments | 'help' {
-  const { values, positionals } = parse(args);
+  const { values, positionals } = parseCommandLine({
+    args,
+    allowPositionals: true,
+    options: {
+      queue: { type: 'string' },
+      limit: { type: 'string' },
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
   if (values.help) return 'help';
   const [command = 'list', ...ids] = positionals;
   const { success, data, error } = JOBS_REQUEST.safeParse(wishOf(command, ids, values));
@@ -48,23 +57,6 @@ interface Values {
   limit?: string;
   json?: boolean;
   help?: boolean;
-}
-
-function parse(args: string[]): { values: Values; positionals: string[] } {
-  try {
-    return parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        queue: { type: 'string' },
-        limit: { type: 'string' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
-  }
 }
 
 function wishOf(command: string, ids: string[], { queue, limit }: Values): object {

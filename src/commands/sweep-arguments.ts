@@ -1,5 +1,5 @@
-import { parseArgs } from 'node:util';
 import type { SweepRequest } from '../app/sweep-parts.ts';
+import { parseCommandLine } from './parse-command-line.ts';
 import { UsageError } from './usage-error.ts';
 
 export const SWEEP_USAGE = `tus-relay sweep: removes what uploads have left behind.
@@ -23,29 +23,17 @@ Settings come from the environment, as the server's do. A server that holds the 
 
 /** @throws UsageError */
 export function readSweepArguments(args: string[]): SweepRequest | 'help' {
-  let values: {
-    'dry-run'?: boolean;
-    deep?: boolean;
-    adopt?: boolean;
-    list?: boolean;
-    verify?: boolean;
-    help?: boolean;
-  };
-  try {
-    ({ values } = parseArgs({
-      args,
-      options: {
-        'dry-run': { type: 'boolean' },
-        deep: { type: 'boolean' },
-        adopt: { type: 'boolean' },
-        list: { type: 'boolean' },
-        verify: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    }));
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
-  }
+  const { values } = parseCommandLine({
+    args,
+    options: {
+      'dry-run': { type: 'boolean' },
+      deep: { type: 'boolean' },
+      adopt: { type: 'boolean' },
+      list: { type: 'boolean' },
+      verify: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
   if (values.help) return 'help';
   const { 'dry-run': dryRun = false, deep = false, adopt = false, list = false, verify = false } = values;
   for (const [name, wished] of Object.entries({ adopt, list, verify })) {

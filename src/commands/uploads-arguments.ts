@@ -1,5 +1,5 @@
-import { parseArgs } from 'node:util';
 import { UPLOADS_REQUEST, type UploadsRequest } from '../app/operations.ts';
+import { parseCommandLine } from './parse-command-line.ts';
 import { UsageError } from './usage-error.ts';
 
 export const UPLOADS_USAGE = `tus-relay uploads: what has become of uploads, and what to do about them.
@@ -27,7 +27,17 @@ export interface UploadsArguments {
 
 /** @throws UsageError */
 export function readUploadsArguments(args: string[]): UploadsArguments | 'help' {
-  const { values, positionals } = parse(args);
+  const { values, positionals } = parseCommandLine({
+    args,
+    allowPositionals: true,
+    options: {
+      state: { type: 'string' },
+      limit: { type: 'string' },
+      all: { type: 'boolean' },
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
   if (values.help) return 'help';
   const [command = 'list', ...ids] = positionals;
   const wish = wishOf(command, ids, values);
@@ -42,24 +52,6 @@ interface Values {
   all?: boolean;
   json?: boolean;
   help?: boolean;
-}
-
-function parse(args: string[]): { values: Values; positionals: string[] } {
-  try {
-    return parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        state: { type: 'string' },
-        limit: { type: 'string' },
-        all: { type: 'boolean' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
-  }
 }
 
 function wishOf(command: string, ids: string[], { state, limit, all }: Values): object {
