@@ -72,6 +72,7 @@ test('that the database goes away, and is back, is said once each', async () => 
   patience.begin();
   await patience.connect(async () => 'connected');
   said.length = 0; // a start tells by itself
-  await Promise.all([patience.connect(connectAfter(2)), patience.connect(connectAfter(3))]);
+  const connect = connectAfter(5);
+  await Promise.all([patience.connect(connect), patience.connect(connect)]);
   assert.deepEqual(said, ['away', null]);
 });
