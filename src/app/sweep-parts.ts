@@ -107,7 +107,7 @@ export function createSweepParts(dependencies: SweepDependencies): SweepParts {
     onAdopted: (upload) => {
       const { uploadId, objectKey } = upload;
       logger.info({ uploadId, objectKey }, 'a finished object without a record has one now');
-      dependencies.onAdopted?.(upload);
+      dependencies.onAdopted(upload);
     },
   });
   const deepSweeper = new DeepSweeper({ sweeps, adopter, marker, canary, storage, discards, keyPrefix, now: Date.now });

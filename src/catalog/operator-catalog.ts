@@ -2,6 +2,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import type { Database } from './database.ts';
 import type { CompletionTrouble, UploadProtocol, UploadState } from './schema.ts';
+import { STUCK } from './sweep-catalog.ts';
 
 /** attention: completing for longer than a minute; lost or failed, and nobody has acknowledged it. */
 export type UploadFilter = 'attention' | 'all' | UploadState;
@@ -106,6 +107,6 @@ function conditionOf(filter: UploadFilter): RawBuilder<unknown> {
   if (filter === 'all') return sql`true`;
   if (filter !== 'attention') return sql`state = ${filter}`;
   return sql`(
-    (state = 'completing' AND coalesce(writer_seen_at, created_at) < now() - interval '1 minute')
+    (${STUCK})
     OR (ended_at IS NOT NULL AND state IN ('lost', 'failed') AND acknowledged_at IS NULL))`;
 }

@@ -44,7 +44,8 @@ export interface DueWork {
 /** How long the row of an upload that ended says so to whoever asks (410); afterwards there is no such upload (404). */
 const KEEP_ENDED = sql`interval '7 days'`;
 
-const STUCK = sql`state = 'completing' AND coalesce(writer_seen_at, created_at) < now() - interval '1 minute'`;
+/** A completion that nobody seems to carry on. */
+export const STUCK = sql`state = 'completing' AND coalesce(writer_seen_at, created_at) < now() - interval '1 minute'`;
 const PURGEABLE = sql`u.ended_at < now() - ${KEEP_ENDED} AND NOT EXISTS (SELECT FROM discards d WHERE d.upload_id = u.id)`;
 
 export class SweepCatalog {
